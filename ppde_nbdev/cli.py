@@ -29,14 +29,14 @@ from .distill import History, distill, sentence_examples, training_examples
 from .evaluate import DevelopmentData, DevelopmentEvaluator, all_sentences, evaluate, load_development_data
 from .paraphrases import read_english
 from .publish import make_report, publish, quality_rows, save_model, write_text
-from .recipe import RECIPES, InputError, Recipe, load_recipe
+from .recipe import InputError, Recipe, load_recipe, recipe_to_toml
 from .student import make_student
 from .teacher import EmbeddingStore, embed_missing, load_model, open_store
 
 # %% ../nbs/08_cli.ipynb #dd4a8250
 def _inputs(recipe: Recipe) -> dict[str, list[int]]:
     "Say which state the input files are in: size and time of change of each."
-    files = find_files(recipe.train) + find_files(recipe.english)
+    files = find_files(recipe.corpora) + find_files(recipe.english)
     files += [find_files([source], part)[0] for part in ("dev", "sts_en", "sts_de") if (source := getattr(recipe, part))]
     return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
@@ -90,7 +90,7 @@ def prepare_pairs(
 ) -> tuple[Dataset, list[dict]]: # pairs, and what became of each file's
     "Read and clean the training files."
     def read() -> list[dict]:
-        pairs, account = load_pairs(find_files(recipe.train), recipe.max_pairs, recipe.max_characters, all_sentences(data))
+        pairs, account = load_pairs(find_files(recipe.corpora), recipe.max_pairs_per_file, recipe.max_sentence_chars, all_sentences(data))
         pairs.save_to_disk(work / "pairs")
         return account
     account = remembered(work / "corpora.json", read)
@@ -117,11 +117,11 @@ def prepare_examples(
     pairs: Dataset, # the parallel text
 ) -> Dataset: # what `distill` trains on
     "Tokenise all that is trained on and look up its targets."
-    english = [sentence for file in find_files(recipe.english) for sentence in read_english(file, recipe.max_pairs)]
+    english = [sentence for file in find_files(recipe.english) for sentence in read_english(file, recipe.max_pairs_per_file)]
     rows = embed_missing(teacher, [*pairs["source"][:], *english], store)
-    examples = training_examples(student.tokenizer, pairs, rows[: len(pairs)], recipe.max_tokens)
+    examples = training_examples(student.tokenizer, pairs, rows[: len(pairs)], recipe.max_seq_length)
     if not english: return examples
-    return concatenate_datasets([examples, sentence_examples(student.tokenizer, english, rows[len(pairs) :], ["english"] * len(english), True, recipe.max_tokens)])
+    return concatenate_datasets([examples, sentence_examples(student.tokenizer, english, rows[len(pairs) :], ["english"] * len(english), True, recipe.max_seq_length)])
 
 # %% ../nbs/08_cli.ipynb #f83aaf50
 def train_student(
@@ -173,10 +173,10 @@ def show_report(
 ) -> None:
     "Print the figures of a run as a table, and its seconds below."
     rows = quality_rows(report)
-    table = Table(*rows[0], title=f"{report['recipe_name']}: {report['trained_sentences']:,} sentences seen")
+    table = Table(*rows[0], title=f"{report['recipe']['name']}: {report['sentences']:,} sentences seen")
     for row in rows: table.add_row(*row.values())
     console.print(table)
-    console.print("seconds: " + ", ".join(f"{name.removeprefix('seconds_')} {value:.0f}" for name, value in report.items() if name.startswith("seconds_")))
+    console.print("seconds: " + ", ".join(f"{stage} {value:.0f}" for stage, value in report["seconds"].items()))
 
 # %% ../nbs/08_cli.ipynb #8217fee9
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Make an English sentence-embedding model bilingual.")
@@ -214,7 +214,7 @@ def parse_setting(
 # %% ../nbs/08_cli.ipynb #1dff0074
 @app.command("run")
 def run_command(
-    recipe: Annotated[str, typer.Option(help="quick, bilingual, card, or a TOML file")] = "quick",
+    recipe: Annotated[str, typer.Argument(help="quick, bilingual, card, or a TOML file")] = "quick",
     train: Annotated[Optional[list[str]], typer.Option(help="parallel text: files or patterns (repeat the option for more)")] = None,
     english: Annotated[Optional[list[str]], typer.Option(help="English text to train on besides")] = None,
     dev: Annotated[Optional[str], typer.Option(help="parallel text to measure translation accuracy on")] = None,
@@ -230,7 +230,7 @@ def run_command(
 ):
     "Turn an English embedding model into a bilingual one."
     console = Console()
-    given = {"train": train, "english": english, "dev": dev, "sts_en": sts_en, "sts_de": sts_de, "teacher": teacher, "student": student, "minutes": minutes, "epochs": epochs}
+    given = {"corpora": train, "english": english, "dev": dev, "sts_en": sts_en, "sts_de": sts_de, "teacher": teacher, "student": student, "minutes": minutes, "epochs": epochs}
     with plain_errors():
         _quiet_libraries()
         changes = {name: value for name, value in given.items() if value} | dict(map(parse_setting, settings or []))
@@ -242,11 +242,8 @@ def run_command(
 def recipe_command(
     recipe: Annotated[str, typer.Argument(help="quick, bilingual, card, or a TOML file")] = "quick",
 ):
-    "Show a recipe: every parameter, its value and its meaning."
-    with plain_errors():
-        chosen, table = load_recipe(recipe), Table("parameter", "value", "meaning")
-        for key, field in Recipe.model_fields.items(): table.add_row(key, json.dumps(chosen.model_dump(mode="json")[key]), field.description)
-        Console().print(table)
+    "Print a recipe as a TOML file that `ppde run FILE` takes: every parameter, its value and its meaning."
+    with plain_errors(): typer.echo(recipe_to_toml(load_recipe(recipe)), nl=False)
 
 # %% ../nbs/08_cli.ipynb #a87151fd
 if __name__ == "__main__": app()

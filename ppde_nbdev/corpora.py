@@ -69,13 +69,13 @@ def read_pairs(
     return pairs
 
 # %% ../nbs/01_corpora.ipynb #e3d011b8
-def _reasons(table: pa.Table, max_characters: int, held_out: pa.Array) -> dict[str, pa.Array]:
+def _reasons(table: pa.Table, max_sentence_chars: int, held_out: pa.Array) -> dict[str, pa.Array]:
     "For each reason, in order, which pairs it drops."
     source, translation = (table[column].combine_chunks() for column in ("source", "translation"))
     longer = pc.max_element_wise(pc.utf8_length(source), pc.utf8_length(translation))
     return {
         "empty": pc.or_(pc.equal(source, ""), pc.equal(translation, "")),
-        "too long": pc.greater(longer, max_characters),
+        "too long": pc.greater(longer, max_sentence_chars),
         "identical sides": pc.equal(source, translation),
         "held out": pc.or_(pc.is_in(source, held_out), pc.is_in(translation, held_out)),
     }
@@ -83,7 +83,7 @@ def _reasons(table: pa.Table, max_characters: int, held_out: pa.Array) -> dict[s
 # %% ../nbs/01_corpora.ipynb #9e8df893
 def clean_pairs(
     pairs: Dataset, # columns `source` and `translation`
-    max_characters: int = 600, # a pair with a longer side is dropped
+    max_sentence_chars: int = 600, # a pair with a longer side is dropped
     held_out: Sequence[str] = (), # sentences of evaluation sets, in either language
 ) -> tuple[Dataset, dict[str, int]]: # pairs kept, in their order, and the number dropped for each reason
     "Strip white space and drop pairs that should not be trained on. Of duplicates, the first stays."
@@ -91,7 +91,7 @@ def clean_pairs(
     table = pa.table({name: pc.utf8_trim_whitespace(table[name]) for name in table.column_names})
     dropped = {}
     for reason in ("empty", "too long", "identical sides", "held out"):
-        keep = pc.invert(_reasons(table, max_characters, pa.array(held_out, pa.string()))[reason])
+        keep = pc.invert(_reasons(table, max_sentence_chars, pa.array(held_out, pa.string()))[reason])
         dropped[reason] = len(table) - pc.sum(keep).as_py() if len(table) else 0
         table = table.filter(keep)
     distinct = table.group_by(["source", "translation"], use_threads=False).aggregate([])
@@ -118,14 +118,14 @@ def _drop_known(pairs: Dataset, known: pa.Table) -> pa.Table:
 def load_pairs(
     paths: Iterable[str | Path], # files that `read_pairs` can read
     max_pairs: int | None = None, # pairs read per file, at most
-    max_characters: int = 600, # a pair with a longer side is dropped
+    max_sentence_chars: int = 600, # a pair with a longer side is dropped
     held_out: Sequence[str] = (), # sentences of evaluation sets, in either language
 ) -> tuple[Dataset, list[dict]]: # columns `source`, `translation`, `corpus`; a row of counts per file
     "Read and clean many files. Raises `InputError` for a file of which no pair is left."
     kept, account = pa.table({name: pa.array([], pa.string()) for name in ("source", "translation", "corpus")}), []
     for path in paths:
         pairs = read_pairs(path, max_pairs)
-        clean, dropped = clean_pairs(pairs, max_characters, held_out)
+        clean, dropped = clean_pairs(pairs, max_sentence_chars, held_out)
         fresh = _drop_known(clean, kept)
         dropped["duplicate"] += len(clean) - len(fresh)
         dropped = {"malformed": int(pairs.info.description.split()[0]), **dropped}

@@ -34,12 +34,12 @@ from .teacher import EmbeddingStore
 def tokenize(
     tokenizer: PreTrainedTokenizerFast, # the student's
     sentences: Sequence[str], # n sentences
-    max_tokens: int, # longer ones are cut, special tokens counted in
+    max_seq_length: int, # longer ones are cut, special tokens counted in
 ) -> pa.Array: # n lists of int32
     "Tokenise sentences, special tokens included, without padding."
     blocks = [pa.array([], pa.list_(pa.int32()))]
     for start in range(0, len(sentences), 10_000):
-        numbers = tokenizer(sentences[start : start + 10_000], truncation=True, max_length=max_tokens, padding=False, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+        numbers = tokenizer(sentences[start : start + 10_000], truncation=True, max_length=max_seq_length, padding=False, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
         blocks.append(pa.array(numbers, pa.list_(pa.int32())))
     return pa.concat_arrays(blocks)
 
@@ -50,12 +50,12 @@ def sentence_examples(
     rows: np.ndarray, # (n,) rows of their targets in the store
     corpora: Sequence[str], # n names of corpora
     is_source: bool, # whether they are in the teacher's language
-    max_tokens: int, # longer sentences are cut
+    max_seq_length: int, # longer sentences are cut
 ) -> Dataset: # columns `input_ids`, `target`, `is_source`, `corpus`; a sentence and target once
     "Make an example of each distinct sentence."
     table = pa.table({"sentence": pa.array(sentences, pa.string()), "target": rows, "corpus": pa.array(corpora, pa.string())})
     distinct = table.group_by(["sentence", "target"], use_threads=False).aggregate([("corpus", "first")])
-    numbers = tokenize(tokenizer, distinct["sentence"].to_pylist(), max_tokens)
+    numbers = tokenize(tokenizer, distinct["sentence"].to_pylist(), max_seq_length)
     side = pa.array([is_source] * len(distinct), pa.bool_())
     return Dataset(pa.table({"input_ids": numbers, "target": distinct["target"], "is_source": side, "corpus": distinct["corpus_first"]}))
 
@@ -64,11 +64,11 @@ def training_examples(
     tokenizer: PreTrainedTokenizerFast, # the student's
     pairs: Dataset, # columns `source`, `translation`, `corpus`
     rows: np.ndarray, # (len(pairs),) rows of the source sentences in the store
-    max_tokens: int, # longer sentences are cut
+    max_seq_length: int, # longer sentences are cut
 ) -> Dataset: # columns `input_ids`, `target`, `is_source`, `corpus`
     "Make an example of each distinct translation and of each distinct source sentence."
     halves = [(pairs["translation"][:], False), (pairs["source"][:], True)]
-    return concatenate_datasets([sentence_examples(tokenizer, sentences, rows, pairs["corpus"][:], is_source, max_tokens) for sentences, is_source in halves])
+    return concatenate_datasets([sentence_examples(tokenizer, sentences, rows, pairs["corpus"][:], is_source, max_seq_length) for sentences, is_source in halves])
 
 # %% ../nbs/05_distill.ipynb #e0da7f03
 def draw_counts(
@@ -87,13 +87,13 @@ class TokenBatchSampler(BatchSampler):
     def __init__(self,
         examples: Dataset, # from `training_examples`
         batch_tokens: int = 1536, # tokens in a batch, padding included, at most
-        batch_sentences: int = 256, # sentences in a batch, at most
+        batch_size: int = 256, # sentences in a batch, at most
         source_share: float = 0.3, # share of the source sentences in an epoch
         balance: float = 0.0, # 1: every corpus the same weight; 0: each by its size
         seed: int = 0, # of every random choice
         window: int = 8192, # sentences sorted together
     ):
-        self.batch_tokens, self.batch_sentences, self.window = batch_tokens, batch_sentences, window
+        self.batch_tokens, self.batch_size, self.window = batch_tokens, batch_size, window
         self.source_share, self.balance, self.seed, self.epoch = source_share, balance, seed, 0
         table = examples.with_format("arrow")[:]
         self.lengths = pa.compute.list_value_length(table["input_ids"]).to_numpy()
@@ -134,7 +134,7 @@ def cut_batches(self: TokenBatchSampler, window: np.ndarray) -> list[np.ndarray]
     batches, start = [], 0
     lengths = self.lengths[window]
     while start < len(window):
-        size = min(self.batch_sentences, max(1, self.batch_tokens // int(lengths[start])))
+        size = min(self.batch_size, max(1, self.batch_tokens // int(lengths[start])))
         batches.append(window[start : start + size])
         start += size
     return batches
@@ -375,7 +375,7 @@ def _arguments(recipe: Recipe, folder: str, evaluate: bool, sampler: Callable) -
     cuda = torch.cuda.is_available()
     return SentenceTransformerTrainingArguments(
         output_dir=folder, max_steps=10**9, seed=recipe.seed, batch_sampler=sampler, max_grad_norm=0.0,
-        eval_strategy="steps" if evaluate else "no", eval_steps=recipe.evaluation_steps, save_strategy="no",
+        eval_strategy="steps" if evaluate else "no", eval_steps=recipe.eval_steps, save_strategy="no",
         logging_steps=10, logging_first_step=True, logging_nan_inf_filter=False, report_to="none", disable_tqdm=True,
         bf16=cuda and torch.cuda.is_bf16_supported(), dataloader_pin_memory=cuda,
     )
@@ -424,11 +424,11 @@ def distill(
     examples: Dataset, # from `training_examples`
     store: EmbeddingStore, # holds the targets
     recipe: Recipe, # its training parameters count
-    evaluator: SentenceEvaluator | None = None, # run every `evaluation_steps` and at the end
+    evaluator: SentenceEvaluator | None = None, # run every `eval_steps` and at the end
     progress: bool = True, # show a progress bar
 ) -> History:
     "Train a student on its targets. Raises `InputError` when the loss becomes no number."
-    sampler = TokenBatchSampler(examples, recipe.batch_tokens, recipe.batch_sentences, recipe.source_share, recipe.corpus_balance, recipe.seed)
+    sampler = TokenBatchSampler(examples, recipe.batch_tokens, recipe.batch_size, recipe.source_share, recipe.corpus_balance, recipe.seed)
     budget = TimeBudget(recipe.minutes * 60) if recipe.minutes else StepBudget(max(1, round(recipe.epochs * len(sampler))))
     watch = Watch(budget, progress)
     words = word_embeddings(student)

@@ -55,15 +55,15 @@ def make_report(
     seconds: dict[str, float], # per stage
     corpora: list[dict], # the account of `load_pairs`
     history: History, # from `distill`
-) -> dict: # flat, ready for JSON
-    "Put all that is known of a run into one flat set of names."
-    report = {f"{model}_{name}": value for model, named in figures.items() for name, value in named.items()}
-    report |= {f"seconds_{stage}": value for stage, value in seconds.items()}
-    report |= {f"trained_{name}": getattr(history, name) for name in ("steps", "sentences", "tokens")}
-    report |= {f"recipe_{name}": value for name, value in recipe.model_dump(mode="json").items()}
-    report |= {f"version_{library.replace('-', '_')}": version(library) for library in LIBRARIES}
-    report |= {"version_python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"}
-    return report | {"corpora": corpora, "losses": history.losses, "scores": history.scores}
+) -> dict: # ready for JSON
+    "Put all that is known of a run under the names of the table above."
+    return {
+        **figures, "seconds": seconds, "recipe": recipe.model_dump(mode="json"),
+        "versions": {"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "steps": history.steps, "sentences": history.sentences, "tokens": history.tokens,
+        "corpora": corpora, "losses": history.losses, "scores": history.scores,
+    }
 
 # %% ../nbs/07_publish.ipynb #099eecbc
 MODELS = {"teacher": "teacher", "initial": "student, untrained", "student": "student, trained"}
@@ -86,9 +86,9 @@ def quality_rows(
     report: dict, # from `make_report`
 ) -> list[dict]: # a row per model, a column per figure that was measured
     "Arrange the figures of a report as a table."
-    present = [name for name in FIGURES if any(f"{model}_{name}" in report for model in MODELS)]
-    cell = lambda model, name: f"{report[f'{model}_{name}']:.{3 if name == 'mse' else 1}f}" if f"{model}_{name}" in report else "–"
-    return [{"model": label} | {FIGURES[name]: cell(model, name) for name in present} for model, label in MODELS.items()]
+    present = [name for name in FIGURES if any(name in report[model] for model in MODELS)]
+    cell = lambda figures, name: f"{figures[name]:.{3 if name == 'mse' else 1}f}" if name in figures else "–"
+    return [{"model": label} | {FIGURES[name]: cell(report[model], name) for name in present} for model, label in MODELS.items()]
 
 # %% ../nbs/07_publish.ipynb #032bb1fb
 def render_report(
@@ -96,11 +96,11 @@ def render_report(
     recipe: Recipe, # of the run
 ) -> str: # Markdown
     "Write a report for people."
-    seconds = [{"stage": name.removeprefix("seconds_"), "seconds": f"{value:.1f}"} for name, value in report.items() if name.startswith("seconds_")]
-    versions = [{"library": name.removeprefix("version_"), "version": value} for name, value in report.items() if name.startswith("version_")]
+    seconds = [{"stage": stage, "seconds": f"{value:.1f}"} for stage, value in report["seconds"].items()]
+    versions = [{"library": library, "version": version} for library, version in report["versions"].items()]
     return "\n\n".join([
         f"# Run `{recipe.name}`",
-        f"Teacher `{recipe.teacher}`, student `{recipe.student}`; {report['trained_sentences']:,} sentences seen in {report['trained_steps']:,} steps on {report['machine']}.",
+        f"Teacher `{recipe.teacher}`, student `{recipe.student}`; {report['sentences']:,} sentences seen in {report['steps']:,} steps on {report['machine']}.",
         "## Quality", markdown_table(quality_rows(report)),
         "STS: Spearman correlation x 100. Translation: share of sentences, x 100, whose nearest neighbour is their translation. MSE: distance from the teacher, x 100.",
         "![quality](quality.png)", "![loss](loss.png)",
@@ -129,9 +129,9 @@ def plot_quality(
     axes = figure.subplots()
     for name in ("sts_de", "sts_en_de", "translation_en_de", "translation_de_en"):
         points = [(entry["seconds"] / 60, entry[name]) for entry in report["scores"] if name in entry]
-        if f"initial_{name}" in report: points.insert(0, (0, report[f"initial_{name}"]))
+        if name in report["initial"]: points.insert(0, (0, report["initial"][name]))
         if points: axes.plot(*zip(*points), marker="o", markersize=3, label=FIGURES[name])
-    if "teacher_sts_de" in report: axes.axhline(report["teacher_sts_de"], color="gray", linestyle="--", linewidth=1, label="STS German, teacher")
+    if "sts_de" in report["teacher"]: axes.axhline(report["teacher"]["sts_de"], color="gray", linestyle="--", linewidth=1, label="STS German, teacher")
     axes.set(xlabel="minutes of training", ylabel="quality (x 100)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['Share', 'Count', 'Positive', 'RECIPES', 'InputError', 'CorpusParameters', 'StudentParameters', 'TrainingParameters',
-           'Recipe', 'describe_recipe', 'load_recipe']
+           'Recipe', 'describe_recipe', 'load_recipe', 'recipe_to_toml']
 
 # %% ../nbs/00_recipe.ipynb #ee50e500
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 # %% ../nbs/00_recipe.ipynb #f0fd1cdc
@@ -27,13 +28,13 @@ Positive = Annotated[float, Field(gt=0)]
 class CorpusParameters(BaseModel):
     "What is read, and what of it is kept."
 
-    train: tuple[str, ...] = Field(("embedded",), min_length=1, description="files of parallel text (globs allowed), or `embedded` for the corpus in the package")
+    corpora: tuple[str, ...] = Field(("embedded",), min_length=1, description="parallel text to train on: files, patterns, or `embedded` for the corpus in the package")
     english: tuple[str, ...] = Field((), description="files of English text or paraphrases: further sentences whose target is the teacher's own embedding")
     dev: str = Field("embedded", description="parallel text held out for translation accuracy")
-    sts_en: str | None = Field("embedded", description="English STS file (sentence, sentence, score)")
-    sts_de: str | None = Field("embedded", description="the same rows in the target language")
-    max_characters: Count = Field(600, description="pairs with a longer side are dropped")
-    max_pairs: Count = Field(1_000_000, description="pairs read per training file, at most")
+    sts_en: str = Field("embedded", description="English STS file (sentence, sentence, score); empty for none")
+    sts_de: str = Field("embedded", description="the same rows in the target language; empty for none")
+    max_sentence_chars: Count = Field(600, description="pairs with a longer side are dropped")
+    max_pairs_per_file: Count = Field(1_000_000, description="pairs read per training file, at most")
 
 # %% ../nbs/00_recipe.ipynb #d9e70960
 class StudentParameters(BaseModel):
@@ -41,7 +42,7 @@ class StudentParameters(BaseModel):
 
     teacher: str = Field("sentence-transformers/all-MiniLM-L6-v2", description="English model: a folder, a hub id, or the model carried by the extra `offline`")
     student: str = Field("grown", description="`grown` from the teacher, or the folder or hub id of a multilingual checkpoint")
-    max_tokens: Count = Field(128, description="sentences are cut after this many word pieces in training")
+    max_seq_length: Count = Field(128, description="sentences are cut after this many word pieces in training")
     vocabulary_size: Count = Field(24_000, description="word pieces learnt from the target language (those the teacher lacks are added)")
     min_piece_count: Count = Field(3, description="a word piece must occur this often to be learnt")
     alignment_iterations: Count = Field(5, description="EM iterations of the word alignment (IBM model 1)")
@@ -53,10 +54,11 @@ class TrainingParameters(BaseModel):
 
     minutes: Positive | None = Field(None, description="training time; evaluation and saving are not counted")
     epochs: Positive | None = Field(None, description="passes over the training sentences")
+    loss: Literal["mse"] = Field("mse", description="mean squared error to the teacher's embedding, as a share of the targets' mean square")
     source_share: Share = Field(0.3, description="share of the source sentences trained on in each epoch, besides all translations")
     corpus_balance: Share = Field(0.5, description="1: every corpus is drawn with the same weight; 0: each by its size")
     batch_tokens: Count = Field(1536, description="word pieces in a batch, padding included, at most")
-    batch_sentences: Count = Field(256, description="sentences in a batch, at most")
+    batch_size: Count = Field(256, description="sentences in a batch, at most")
     learning_rate: Positive = Field(1e-4, description="peak learning rate of the body")
     embedding_learning_rate: Positive = Field(1e-3, description="peak learning rate of the word embeddings")
     warmup_steps: int = Field(50, ge=0, description="steps until the peak, linearly")
@@ -64,7 +66,7 @@ class TrainingParameters(BaseModel):
     adam_epsilon: Positive = Field(1e-8, description="AdamW epsilon")
     max_gradient_norm: Positive = Field(1.0, description="gradients are clipped to this norm")
     dropout: Share = Field(0.0, description="dropout probability in the student while it trains")
-    evaluation_steps: Count = Field(500, description="steps between evaluations on the development data")
+    eval_steps: Count = Field(500, description="steps between evaluations on the development data")
     seed: int = Field(0, ge=0, description="seed of every random choice")
 
 # %% ../nbs/00_recipe.ipynb #5b1170de
@@ -95,9 +97,10 @@ RECIPES = {
     "bilingual": Recipe(name="bilingual", minutes=15),
     "card": Recipe(
         name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base",
-        max_tokens=256, max_characters=600, max_pairs=1_000_000, source_share=1.0, corpus_balance=1.0,
-        batch_sentences=64, batch_tokens=64 * 256, learning_rate=2e-5, embedding_learning_rate=2e-5,
-        warmup_steps=10_000, epochs=20, evaluation_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,
+        corpora=("tatoeba", "wikimatrix", "ted2020", "opensubtitles", "europarl", "news-commentary"),
+        max_seq_length=256, max_sentence_chars=600, max_pairs_per_file=1_000_000, source_share=1.0, corpus_balance=1.0,
+        batch_size=64, batch_tokens=64 * 256, learning_rate=2e-5, embedding_learning_rate=2e-5,
+        warmup_steps=10_000, epochs=20, eval_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,
         max_gradient_norm=1.0, dropout=0.1,
     ),
 }
@@ -134,7 +137,7 @@ def load_recipe(
     "Load a recipe by name or from a TOML file. Setting one of `minutes` and `epochs` clears the other. Raises `InputError` for an unknown name, key or value."
     values = {} if source in RECIPES else _read_values(Path(source))
     base = _base_recipe(values.pop("base", "bilingual"), source) if values else RECIPES.get(source, RECIPES["bilingual"])
-    combined = base.model_dump()
+    combined = base.model_dump() | ({"name": Path(source).stem} if values else {})
     for layer in (values, changes):
         if layer.get("minutes") is not None: combined["epochs"] = None
         if layer.get("epochs") is not None: combined["minutes"] = None
@@ -142,3 +145,14 @@ def load_recipe(
     try: return Recipe(**combined)
     except ValidationError as error:
         raise InputError(f"recipe {source}: {_first_fault(error)}; the keys are listed by `ppde recipe`") from None
+
+# %% ../nbs/00_recipe.ipynb #7be5d9f4
+def recipe_to_toml(
+    recipe: Recipe, # the recipe to write
+) -> str: # TOML; `load_recipe` reads the same recipe from it
+    "Write a recipe as TOML, with the meaning of each parameter as a comment."
+    document = tomlkit.document()
+    for key, value in recipe.model_dump(mode="json", exclude_none=True).items():
+        document[key] = value
+        document.item(key).comment(Recipe.model_fields[key].description)
+    return tomlkit.dumps(document)

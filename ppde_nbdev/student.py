@@ -202,7 +202,7 @@ def make_student(
     if recipe.student == "grown":
         return grow_student(teacher, sources, translations, recipe.vocabulary_size, recipe.min_piece_count, recipe.alignment_iterations, recipe.min_translation_probability)
     student = load_model(recipe.student, device=str(teacher.device))
-    student.max_seq_length = recipe.max_tokens
+    student.max_seq_length = recipe.max_seq_length
     dimensions = [model.get_embedding_dimension() for model in (student, teacher)]
     if dimensions[0] != dimensions[1]: raise InputError(f"the student {recipe.student} has {dimensions[0]} dimensions and the teacher {dimensions[1]}; choose a student of the teacher's size")
     return student
