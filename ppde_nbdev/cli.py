@@ -28,10 +28,10 @@ from .corpora import find_files, load_pairs
 from .distill import History, distill, sentence_examples, training_examples
 from .evaluate import DevelopmentData, DevelopmentEvaluator, all_sentences, evaluate, load_development_data
 from .paraphrases import read_english
-from .publish import make_report, publish, quality_rows, save_model, write_text
+from .publish import make_report, publish, quality_rows, write_text
 from .recipe import InputError, Recipe, load_recipe, recipe_to_toml
 from .student import make_student
-from .teacher import EmbeddingStore, embed_missing, load_model, open_store
+from .teacher import EmbeddingStore, embed_missing, load_model, open_store, save_model
 
 # %% ../nbs/08_cli.ipynb #dd4a8250
 def _inputs(recipe: Recipe) -> dict[str, list[int]]:

@@ -1,0 +1,24 @@
+"""What several tests stand on: the command as a user runs it, and one small finished run."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = ["--minutes", "0.1", "--set", "vocabulary_size=2000", "--set", "eval_steps=100000", "--set", "warmup_steps=5"]
+
+
+def ppde(*arguments: str, folder: Path, **options) -> subprocess.CompletedProcess:
+    "Run the command in a process of its own, in `folder`, without the hub."
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+    return subprocess.run([sys.executable, "-m", "ppde_nbdev.cli", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, **options)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> tuple[Path, str]:
+    "The folder of a small run that has ended, and what it printed."
+    folder = tmp_path_factory.mktemp("finished")
+    result = ppde("run", "--out", "run", *SMALL, folder=folder)
+    assert result.returncode == 0, result.stderr
+    return folder / "run", result.stdout

@@ -1,0 +1,79 @@
+"""End to end: the command leaves what it promises, goes on where it stopped, and never does a finished stage again."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import SMALL, ppde
+
+FIGURES = {"sts_en", "sts_de", "sts_en_de", "translation_en_de", "translation_de_en", "mse"}
+
+
+def test_run_leaves_what_it_promises(finished_run):
+    folder, output = finished_run
+    assert {"model", "report.json", "report.md", "loss.png", "quality.png"} <= set(os.listdir(folder))
+    for picture in ("loss.png", "quality.png"): assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    for model in ("teacher", "student, untrained", "student, trained"): assert model in output
+
+
+def test_report_has_the_documented_names(finished_run):
+    report = json.loads((finished_run[0] / "report.json").read_text(encoding="utf8"))
+    for model in ("teacher", "initial", "student"): assert set(report[model]) == FIGURES
+    assert set(report["seconds"]) == {"corpora", "student", "teacher", "evaluate before", "distill", "evaluate after"}
+    assert report["recipe"]["minutes"] == 0.1 and report["versions"]["sentence-transformers"]
+    assert report["steps"] > 0 and report["tokens"] > report["sentences"] > 0
+    assert all(row["read"] == row["kept"] + sum(count for name, count in row.items() if name not in ("corpus", "read", "kept")) for row in report["corpora"])
+
+
+def test_student_has_learnt(finished_run):
+    report = json.loads((finished_run[0] / "report.json").read_text(encoding="utf8"))
+    assert report["student"]["translation_de_en"] > report["initial"]["translation_de_en"] > report["teacher"]["translation_de_en"]
+    assert report["student"]["mse"] < report["initial"]["mse"] < report["teacher"]["mse"]
+
+
+def test_model_loads_without_this_package(finished_run):
+    code = "import sys; sys.modules['ppde_nbdev'] = None\nfrom sentence_transformers import SentenceTransformer as S\nprint(S('model').encode(['Hallo Welt']).shape)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=finished_run[0], capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    assert result.stdout.strip() == "(1, 384)", result.stderr
+
+
+def test_finished_stages_are_not_done_again(finished_run):
+    folder, _ = finished_run
+    watched = [folder / "model" / "model.safetensors", folder / "work" / "initial" / "model.safetensors", folder / "work" / "teacher.json", folder / "work" / "history.json"]
+    before = [path.stat().st_mtime_ns for path in watched]
+    result = ppde("run", "--out", "run", *SMALL, folder=folder.parent)
+    assert result.returncode == 0 and result.stdout.count("done before") == 6
+    assert [path.stat().st_mtime_ns for path in watched] == before
+
+
+@pytest.mark.parametrize("stage", ["student", "teacher", "distill"])
+def test_killed_run_goes_on(tmp_path, stage):
+    command = [sys.executable, "-u", "-m", "ppde_nbdev.cli", "run", "--out", "run", *SMALL]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in process.stdout:
+        if line.startswith(stage): break
+    time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "run" / "report.json").exists()
+    result = ppde("run", "--out", "run", *SMALL, folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "corpora (done before" in result.stdout
+    assert json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf8"))["student"]["sts_de"] > 0
+
+
+def test_interrupt_leaves_a_model(tmp_path):
+    long = ["--minutes", "5", *SMALL[2:]]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    process = subprocess.Popen([sys.executable, "-u", "-m", "ppde_nbdev.cli", "run", "--out", "run", *long], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in process.stdout:
+        if line.startswith("distill"): break
+    time.sleep(15)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf8"))["steps"] > 0
