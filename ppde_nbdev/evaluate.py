@@ -153,9 +153,10 @@ class DevelopmentEvaluator(SentenceEvaluator):
     def __init__(self,
         data: DevelopmentData, # what is measured on
         targets: np.ndarray | None = None, # (pairs, dimension) the teacher's embeddings of the sources
+        best_by: str = "score", # the figure that decides which model is best
     ):
         super().__init__()
-        self.data, self.targets, self.primary_metric = data, targets, "score"
+        self.data, self.targets, self.primary_metric = data, targets, best_by
 
     def __call__(self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1) -> dict[str, float]:
         figures = evaluate(model, self.data, self.targets)

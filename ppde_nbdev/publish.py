@@ -50,10 +50,10 @@ def make_report(
     }
 
 # %% ../nbs/07_publish.ipynb #099eecbc
-MODELS = {"teacher": "teacher", "initial": "student, untrained", "student": "student, trained"}
+MODELS = {"teacher": "teacher", "initial": "untrained", "student": "trained"}
 FIGURES = {
     "sts_de": "STS German", "sts_en": "STS English", "sts_en_de": "STS mixed",
-    "translation_en_de": "translation en → de", "translation_de_en": "translation de → en", "mse": "MSE x 100",
+    "translation_en_de": "accuracy en → de", "translation_de_en": "accuracy de → en", "mse": "MSE x 100",
 }
 
 
@@ -86,7 +86,7 @@ def render_report(
         f"# Run `{recipe.name}`",
         f"Teacher `{recipe.teacher}`, student `{recipe.student}`; {report['sentences']:,} sentences seen in {report['steps']:,} steps on {report['machine']}.",
         "## Quality", markdown_table(quality_rows(report)),
-        "STS: Spearman correlation x 100. Translation: share of sentences, x 100, whose nearest neighbour is their translation. MSE: distance from the teacher, x 100.",
+        "STS: Spearman correlation x 100. Accuracy: share of sentences, x 100, whose nearest neighbour is their translation. MSE: distance from the teacher, x 100.",
         "![quality](quality.png)", "![loss](loss.png)",
         "## Corpora", markdown_table(report["corpora"]), "## Seconds", markdown_table(seconds),
         "## Recipe", describe_recipe(recipe), "## Versions", markdown_table(versions),

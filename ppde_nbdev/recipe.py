@@ -66,6 +66,10 @@ class TrainingParameters(BaseModel):
     adam_epsilon: Positive = Field(1e-8, description="AdamW epsilon")
     max_gradient_norm: Positive = Field(1.0, description="gradients are clipped to this norm")
     dropout: Share = Field(0.0, description="dropout probability in the student while it trains")
+    gradient_accumulation_steps: Count = Field(1, description="batches to a step of the optimiser")
+    save_steps: Count = Field(200, description="steps between checkpoints, from which a killed run goes on")
+    report_to: str = Field("none", description="where the trainer logs besides: none, tensorboard, wandb or another that transformers knows")
+    best_by: str = Field("score", description="the development figure by which the best model is kept; score is the mean of what crosses languages")
     eval_steps: Count = Field(500, description="steps between evaluations on the development data")
     seed: int = Field(0, ge=0, description="seed of every random choice")
 
@@ -100,7 +104,7 @@ RECIPES = {
         corpora=("tatoeba", "wikimatrix", "ted2020", "opensubtitles", "europarl", "news-commentary"),
         max_seq_length=256, max_sentence_chars=600, max_pairs_per_file=1_000_000, source_share=1.0, corpus_balance=1.0,
         batch_size=64, batch_tokens=64 * 256, learning_rate=2e-5, embedding_learning_rate=2e-5,
-        warmup_steps=10_000, epochs=20, eval_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,
+        warmup_steps=10_000, epochs=20, eval_steps=10_000, save_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,
         max_gradient_norm=1.0, dropout=0.1,
     ),
 }
@@ -146,7 +150,7 @@ def load_recipe(
     except ValidationError as error:
         raise InputError(f"recipe {source}: {_first_fault(error)}; the keys are listed by `ppde recipe`") from None
 
-# %% ../nbs/00_recipe.ipynb #7be5d9f4
+# %% ../nbs/00_recipe.ipynb #eb35bd0b
 def recipe_to_toml(
     recipe: Recipe, # the recipe to write
 ) -> str: # TOML; `load_recipe` reads the same recipe from it

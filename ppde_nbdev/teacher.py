@@ -140,7 +140,14 @@ def rows(self: EmbeddingStore,
     sentences: Sequence[str], # n sentences
 ) -> np.ndarray: # (n,) int64, -1 for a sentence that the store has not got
     "Find the row of each sentence."
-    keys = sentence_keys(sentences)
+    return self.find(sentence_keys(sentences))
+
+
+@patch
+def find(self: EmbeddingStore,
+    keys: np.ndarray, # (n,) uint64, from `sentence_keys`
+) -> np.ndarray: # (n,) int64, -1 for a key that the store has not got
+    "Find the row of each key. Rows are good until the next `reload`, keys for ever."
     if not len(self): return np.full(len(keys), -1)
     places = np.searchsorted(self._sorted_keys, keys).clip(max=len(self) - 1)
     return np.where(self._sorted_keys[places] == keys, self._order[places], -1)

@@ -1,13 +1,17 @@
 """What a user gets wrong ends with exit code 2 and one sentence that names the thing, never with a traceback."""
+import subprocess
+
 import pytest
-from conftest import ppde
+from conftest import SMALL, ppde
+from typer.testing import CliRunner, Result
 
-SHARED_PAIR = "Good night.\tGute Nacht.\n"
+from ppde_nbdev.cli import app
 
 
-def one_sentence(result) -> str:
+def one_sentence(result: subprocess.CompletedProcess | Result) -> str:
     "The one line that a refused command says."
-    assert result.returncode == 2, result.stderr
+    code = result.returncode if isinstance(result, subprocess.CompletedProcess) else result.exit_code
+    assert code == 2, result.stderr
     assert "Traceback" not in result.stdout + result.stderr
     complaints = [line for line in result.stderr.splitlines() if line.startswith("ppde: ")]
     assert len(complaints) == 1, result.stderr
@@ -35,19 +39,24 @@ def one_sentence(result) -> str:
     (["--out", "empty.tsv"], "empty.tsv"),
     (["--out", "/proc/run"], "/proc/run"),
 ])
-def test_bad_input_is_named(tmp_path, arguments, named):
+def test_bad_input_is_named(tmp_path, monkeypatch, arguments, named):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.tsv").touch()
     (tmp_path / "blank.tsv").write_text("\t\n\t\n", encoding="utf8")
     (tmp_path / "one-column.tsv").write_text("Only one column here.\nAnd here.\n", encoding="utf8")
     (tmp_path / "unknown-key.toml").write_text("learning_speed = 1\n", encoding="utf8")
     (tmp_path / "broken.toml").write_text("minutes = = 1\n", encoding="utf8")
-    assert named in one_sentence(ppde("run", *arguments, folder=tmp_path))
+    assert named in one_sentence(CliRunner().invoke(app, ["run", *arguments]))
+
+
+def test_a_process_leaves_with_the_same_code_and_sentence(tmp_path):
+    assert "missing.tsv" in one_sentence(ppde("run", "--train", "missing.tsv", folder=tmp_path))
 
 
 def test_folder_of_another_run_is_not_touched(finished_run):
     folder, _ = finished_run
     before = (folder / "report.json").read_bytes()
-    assert "different: minutes" in one_sentence(ppde("run", "--out", "run", "--minutes", "3", folder=folder.parent))
+    assert "different: minutes" in one_sentence(ppde("run", "--out", "run", "--minutes", "3", *SMALL[2:], folder=folder.parent))
     assert (folder / "report.json").read_bytes() == before
 
 

@@ -1,0 +1,66 @@
+"""A run that is killed goes on with the batches that would have come, and ends where the uninterrupted one does."""
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from conftest import ppde
+from safetensors.numpy import load_file
+
+EPOCHS = ["--epochs", "2", "--set", "vocabulary_size=2000", "--set", "eval_steps=25", "--set", "save_steps=10", "--set", "warmup_steps=5", "--set", "batch_tokens=2048"]
+
+
+def weights(run):
+    "The weights of a run's model."
+    return load_file(run / "model" / "model.safetensors")
+
+
+def killed_once(folder, seconds: float) -> bool:
+    "Start the run, kill it after so many seconds of training, and say whether it was still at it."
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(folder / "cache")}
+    command = [sys.executable, "-u", "-m", "ppde_nbdev.cli", "run", "--out", "run", *EPOCHS]
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for line in process.stdout:
+        if line.startswith("distill"): break
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
+def test_killed_training_ends_with_the_same_weights(tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken): folder.mkdir()
+    assert ppde("run", "--out", "run", *EPOCHS, folder=whole).returncode == 0
+    chance = random.Random(0)
+    kills = sum(killed_once(broken, chance.uniform(4, 12)) for _ in range(3))
+    assert kills >= 2
+    result = ppde("run", "--out", "run", *EPOCHS, folder=broken)
+    assert result.returncode == 0, result.stderr
+    expected, found = weights(whole / "run"), weights(broken / "run")
+    assert expected.keys() == found.keys()
+    assert max(np.abs(expected[name] - found[name]).max() for name in expected) < 1e-5
+    reports = [json.loads((folder / "run" / "report.json").read_text(encoding="utf8")) for folder in (whole, broken)]
+    for name in ("steps", "sentences", "tokens"): assert reports[0][name] == reports[1][name]
+    assert [entry["step"] for entry in reports[0]["losses"]] == [entry["step"] for entry in reports[1]["losses"]]
+
+
+def test_two_processes_learn_as_one_with_the_same_global_batch(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two): folder.mkdir()
+    common = ["run", "--out", "run", *EPOCHS[2:], "--epochs", "1"]
+    assert ppde(*common, "--set", "gradient_accumulation_steps=2", folder=one).returncode == 0
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(two / "cache"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ppde_nbdev.cli", *common]
+    result = subprocess.run(command, cwd=two, env=environment, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    losses = [json.loads((folder / "run" / "report.json").read_text(encoding="utf8"))["losses"] for folder in (one, two)]
+    assert [entry["step"] for entry in losses[0]] == [entry["step"] for entry in losses[1]]
+    # a process logs the loss of its own half of each batch, so single values differ and the curve agrees
+    curves = [np.array([entry["loss"] for entry in some]) for some in losses]
+    assert abs(curves[0].mean() - curves[1].mean()) < 0.05 * curves[0].mean()
+    difference = max(np.abs(value - weights(two / "run")[name]).max() for name, value in weights(one / "run").items())
+    assert difference < 1e-4
