@@ -82,7 +82,7 @@ def training_examples(
 def draw_counts(
     sizes: Sequence[int], # examples in each corpus
     balance: float, # 1: every corpus the same weight; 0: each by its size
-) -> np.ndarray: # as many in all as there are examples
+) -> np.ndarray: # in all as many as there are examples, but for rounding
     "Decide how many examples each corpus gives to an epoch."
     sizes = np.asarray(sizes)
     weights = sizes ** (1.0 - balance)
@@ -527,7 +527,7 @@ def _arguments(recipe: Recipe, folder: str | Path, evaluate: bool) -> SentenceTr
     "Say to the trainer what the recipe says."
     cuda = torch.cuda.is_available()
     return SentenceTransformerTrainingArguments(
-        output_dir=str(folder), max_steps=10**9, seed=recipe.seed, max_grad_norm=0.0,
+        output_dir=str(folder), max_steps=10**9, seed=recipe.seed, max_grad_norm=0.0, use_cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=recipe.gradient_accumulation_steps,
         eval_strategy="steps" if evaluate else "no", eval_steps=recipe.eval_steps,
         save_strategy="steps", save_steps=recipe.save_steps, save_total_limit=1,
