@@ -82,7 +82,7 @@ def training_examples(
 def draw_counts(
     sizes: Sequence[int], # examples in each corpus
     balance: float, # 1: every corpus the same weight; 0: each by its size
-) -> np.ndarray: # as many in all as there are examples
+) -> np.ndarray: # in all as many as there are examples, but for rounding
     "Decide how many examples each corpus gives to an epoch."
     sizes = np.asarray(sizes)
     weights = sizes ** (1.0 - balance)
@@ -160,7 +160,7 @@ def draw_batches(self: TokenBatchSampler, epoch: int) -> Iterator[list[int]]:
         batches = self.cut_batches(window[np.argsort(-self.lengths[window], kind="stable")])
         for number in generator.permutation(len(batches)): yield batches[number].tolist()
 
-# %% ../nbs/05_distill.ipynb #b3208cb0
+# %% ../nbs/05_distill.ipynb #4a44c6a3
 @patch
 def __len__(self: TokenBatchSampler) -> int: return self.number
 
@@ -215,7 +215,7 @@ class DistillationLoss(torch.nn.Module):
 
     def get_config_dict(self) -> dict: return {"mean_square": self.mean_square}
 
-# %% ../nbs/05_distill.ipynb #eb639af5
+# %% ../nbs/05_distill.ipynb #0d889953
 def mean_similarity(
     embeddings: torch.Tensor, # (n, dimension), n > 1
 ) -> torch.Tensor: # a number from -1 to 1
@@ -325,7 +325,7 @@ class StepBudget(TrainerCallback):
         self.done = state.global_step
         if self.spent() >= 1: _stop(arguments, control)
 
-# %% ../nbs/05_distill.ipynb #2ebbfe22
+# %% ../nbs/05_distill.ipynb #539b1af4
 def recall(
     callback: ExportableState, # any that tells its state
     state: TrainerState, # new, or read from a checkpoint
@@ -376,7 +376,7 @@ def learning_rate_schedule(
     "Raise the learning rates linearly over the warm-up, and let them fall linearly to zero over the budget."
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup_steps)) * max(0.0, 1.0 - budget.spent()))
 
-# %% ../nbs/05_distill.ipynb #7430a82e
+# %% ../nbs/05_distill.ipynb #cf14424d
 def training_operations(
     model: SentenceTransformer, # any transformer
     sentences: float, # trained on
@@ -387,7 +387,7 @@ def training_operations(
     body = sum(parameter.numel() for name, parameter in encoder.named_parameters() if "embeddings" not in name and "pooler" not in name)
     return 6 * body * tokens + 12 * config.num_hidden_layers * config.hidden_size * tokens * tokens / max(1.0, sentences)
 
-# %% ../nbs/05_distill.ipynb #f7bbdbf2
+# %% ../nbs/05_distill.ipynb #1085e71e
 def machine_limit(
     device: torch.device | str = "cpu", # whose limit
     dtype: torch.dtype = torch.float32, # of the numbers
@@ -443,7 +443,7 @@ class Watch(TrainerCallback, ExportableState):
 
     def on_train_end(self, *_, **__): self.bar.close()
 
-# %% ../nbs/05_distill.ipynb #30db178d
+# %% ../nbs/05_distill.ipynb #ff463b7b
 @patch
 def on_log(self: Watch, arguments, state, control, logs, **_):
     if "loss" not in logs: return
@@ -469,7 +469,7 @@ def count_seen(
     sampler.set_epoch(0)
     return sentences, tokens
 
-# %% ../nbs/05_distill.ipynb #b37f4c28
+# %% ../nbs/05_distill.ipynb #0218e793
 class KeepBest(TrainerCallback, ExportableState):
     "Save the model whenever it evaluates better than ever before."
 
@@ -495,7 +495,7 @@ class StopOnNaN(TrainerCallback):
     def on_log(self, arguments, state, control, logs, **_):
         if not np.isfinite(logs.get("loss", 0.0)): raise InputError(f"the loss became {logs['loss']} near step {state.global_step}; lower learning_rate and embedding_learning_rate")
 
-# %% ../nbs/05_distill.ipynb #75df54a4
+# %% ../nbs/05_distill.ipynb #924bc2ff
 class StopOnCollapse(TrainerCallback):
     "End training with the reason when all sentences have long been alike to the student."
 
@@ -510,7 +510,7 @@ class StopOnCollapse(TrainerCallback):
         if self.collapsed >= self.patience:
             raise InputError(f"the student has collapsed by step {state.global_step}: different sentences have a mean similarity of {student:.2f} (the teacher: {teacher:.2f}); lower learning_rate, or check that corpora and teacher belong together")
 
-# %% ../nbs/05_distill.ipynb #521ee052
+# %% ../nbs/05_distill.ipynb #a34c9574
 def last_checkpoint(
     folder: str | Path, # where the trainer writes its checkpoints
 ) -> str | None: # the newest that is whole
@@ -523,11 +523,11 @@ def last_checkpoint(
     return None
 
 # %% ../nbs/05_distill.ipynb #aa6813de
-def _arguments(recipe: Recipe, folder: str | Path, evaluate: bool, sampler: Callable) -> SentenceTransformerTrainingArguments:
+def _arguments(recipe: Recipe, folder: str | Path, evaluate: bool) -> SentenceTransformerTrainingArguments:
     "Say to the trainer what the recipe says."
     cuda = torch.cuda.is_available()
     return SentenceTransformerTrainingArguments(
-        output_dir=str(folder), max_steps=10**9, seed=recipe.seed, batch_sampler=sampler, max_grad_norm=0.0,
+        output_dir=str(folder), max_steps=10**9, seed=recipe.seed, max_grad_norm=0.0, use_cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=recipe.gradient_accumulation_steps,
         eval_strategy="steps" if evaluate else "no", eval_steps=recipe.eval_steps,
         save_strategy="steps", save_steps=recipe.save_steps, save_total_limit=1,
@@ -548,7 +548,7 @@ def set_dropout(
         if isinstance(getattr(module, "dropout_prob", None), float): module.dropout_prob = probability
         if isinstance(getattr(module, "attention_dropout", None), float): module.attention_dropout = probability
 
-# %% ../nbs/05_distill.ipynb #68954a08
+# %% ../nbs/05_distill.ipynb #52e072a7
 @contextmanager
 def training_mode(
     student: SentenceTransformer, # changed while it lasts
@@ -565,7 +565,13 @@ def training_mode(
 
 # %% ../nbs/05_distill.ipynb #147aff19
 class DistillationTrainer(SentenceTransformerTrainer):
-    "The trainer, but gradients are measured and clipped by the optimiser, because the trainer cannot see inside sparse ones."
+    "The trainer, with batches that are given to it. Gradients are measured and clipped by the optimiser, because the trainer cannot see inside sparse ones."
+
+    def __init__(self, *arguments, sampler: TokenBatchSampler, **options):
+        self.sampler = sampler
+        super().__init__(*arguments, **options)
+
+    def get_batch_sampler(self, dataset, *_, **__): return self.sampler
 
     def _get_grad_norm(self, model, grad_norm=None): return None
 
@@ -585,7 +591,7 @@ def make_trainer(
     optimizer = RowSparseAdamW(groups, max_gradient_norm=recipe.max_gradient_norm, eps=recipe.adam_epsilon, fused=True)
     loss = DistillationLoss(student, mean_square(store))
     trainer = DistillationTrainer(
-        model=student, args=_arguments(recipe, folder, evaluator is not None, lambda *_, **__: sampler), train_dataset=examples,
+        model=student, args=_arguments(recipe, folder, evaluator is not None), train_dataset=examples, sampler=sampler,
         loss=loss, evaluator=evaluator, callbacks=[budget, StopOnNaN(), StopOnCollapse(loss)],
         data_collator=DistillationCollator(store, student.tokenizer.pad_token_id),
         optimizers=(optimizer, learning_rate_schedule(optimizer, budget, recipe.warmup_steps)),
@@ -593,7 +599,7 @@ def make_trainer(
     trainer.remove_callback(PrinterCallback)
     return trainer
 
-# %% ../nbs/05_distill.ipynb #ae060353
+# %% ../nbs/05_distill.ipynb #a35c2ef6
 def make_budget(
     recipe: Recipe, # its `minutes` or `epochs`, and `gradient_accumulation_steps`
     batches: int, # in an epoch, of all processes together
@@ -603,7 +609,7 @@ def make_budget(
     if recipe.minutes: return TimeBudget(recipe.minutes * 60)
     return StepBudget(max(1, round(recipe.epochs * batches / (processes * recipe.gradient_accumulation_steps))))
 
-# %% ../nbs/05_distill.ipynb #9534e9e3
+# %% ../nbs/05_distill.ipynb #7bfd5f05
 def restore_best(
     student: SentenceTransformer, # its weights are replaced where there was a better model
     keeper: KeepBest, # watched over its training

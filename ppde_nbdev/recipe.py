@@ -50,8 +50,10 @@ class StudentParameters(BaseModel):
     max_seq_length: Count = Field(128, description="sentences are cut after this many word pieces in training")
     vocabulary_size: Count = Field(24_000, description="word pieces learnt from the target language (those the teacher lacks are added)")
     min_piece_count: Count = Field(3, description="a word piece must occur this often to be learnt")
+    alignment_pairs: Count = Field(200_000, description="pairs from which the word alignment is learnt, at most")
     alignment_iterations: Count = Field(5, description="EM iterations of the word alignment (IBM model 1)")
-    min_translation_probability: Share = Field(0.05, description="English pieces less probable than this do not shape a new embedding")
+    rarity_exponent: float = Field(0.35, ge=0, description="translation probabilities are divided by the English piece's frequency to this power")
+    min_translation_weight: Share = Field(0.02, description="English pieces that weigh less than this do not shape a new embedding")
 
 # %% ../nbs/00_recipe.ipynb #09279e31
 class TrainingParameters(BaseModel):
