@@ -9,7 +9,7 @@ __all__ = ['SCHEMA', 'Reader', 'READERS', 'MAX_LINE_BYTES', 'NUMBER', 'PAIR_NAME
            'read_po', 'read_mo', 'read_xliff', 'detect_format', 'unpack', 'find_moses', 'read_zip', 'read_stream',
            'read_rows']
 
-# %% ../nbs/00a_formats.ipynb #a6d80f38
+# %% ../nbs/00a_formats.ipynb #ad9e3ae2
 import bz2
 import gzip
 import io
@@ -35,7 +35,7 @@ from translate.storage import mo, pypo, xliff, xliff2
 
 from .recipe import InputError
 
-# %% ../nbs/00a_formats.ipynb #19d1c83f
+# %% ../nbs/00a_formats.ipynb #4b01e4b6
 SCHEMA = pa.schema({"source": pa.string(), "translation": pa.string(), "score": pa.float64()})
 
 
@@ -45,14 +45,14 @@ class Rows(NamedTuple):
     pairs: pa.Table # of `SCHEMA`; `score` is null where the file gives none
     malformed: int = 0 # rows that were no pair
 
-# %% ../nbs/00a_formats.ipynb #244362f0
+# %% ../nbs/00a_formats.ipynb #25d59e31
 class Wanted(NamedTuple):
     "Which two languages to read, and from where."
 
     languages: tuple[str, str] = ("en", "de") # of the source and the translation: ISO 639-1 codes
     columns: tuple[str | int, ...] = () # names or numbers: the source's first, then its translations'; empty finds them
 
-# %% ../nbs/00a_formats.ipynb #dcdac108
+# %% ../nbs/00a_formats.ipynb #f986b226
 def make_rows(
     source: pa.Array, # n sentences; null for what could not be read
     translations: Sequence[pa.Array], # one or more arrays of n sentences
@@ -69,7 +69,7 @@ def make_rows(
         table, malformed = readable, malformed + len(table) - len(readable)
     return Rows(table, malformed)
 
-# %% ../nbs/00a_formats.ipynb #9b3008a9
+# %% ../nbs/00a_formats.ipynb #ad01bee6
 Reader = Callable[[BinaryIO, Wanted], Iterator[Rows]]
 READERS: dict[str, Reader] = {}
 
@@ -80,7 +80,7 @@ def reads(
     "Enter a reader into `READERS`."
     return lambda reader: READERS.setdefault(name, reader)
 
-# %% ../nbs/00a_formats.ipynb #50861407
+# %% ../nbs/00a_formats.ipynb #c3879f45
 MAX_LINE_BYTES = 1 << 26
 
 
@@ -94,7 +94,7 @@ def _blocks(file: BinaryIO, size: int = 1 << 22) -> Iterator[bytes]:
         if len(rest) > MAX_LINE_BYTES: raise InputError(f"a line is longer than {MAX_LINE_BYTES >> 20} MiB: that is no text of a sentence a line")
     if rest: yield rest
 
-# %% ../nbs/00a_formats.ipynb #c5a8d57e
+# %% ../nbs/00a_formats.ipynb #9901d9be
 def _decode(value: bytes) -> str | None:
     "Decode UTF-8; None for what is none."
     try: return value.decode("utf8")
@@ -106,13 +106,13 @@ def _strings(values: pa.Array) -> pa.Array:
     try: return values.cast(pa.string())
     except pa.ArrowInvalid: return pa.array(map(_decode, values.to_pylist()), pa.string())
 
-# %% ../nbs/00a_formats.ipynb #4d100fd6
+# %% ../nbs/00a_formats.ipynb #852ab07f
 def _lines(block: bytes) -> pa.Array:
     "Split a block into its lines, without the empty ones; null for what is no UTF-8."
     lines = pc.split_pattern(pa.array([block.replace(b"\r\n", b"\n")], pa.binary()), b"\n").values
     return _strings(lines.filter(pc.not_equal(lines, b"")))
 
-# %% ../nbs/00a_formats.ipynb #e96bbded
+# %% ../nbs/00a_formats.ipynb #f094ec99
 NUMBER = r"^\s*-?\d+(\.\d+)?([eE][+-]?\d+)?\s*$"
 
 
@@ -120,7 +120,7 @@ def _share(column: pa.Array, pattern: str) -> float:
     "Say in which share of a column's values a pattern is found."
     return pc.mean(pc.match_substring_regex(column, pattern)).as_py() or 0.0
 
-# %% ../nbs/00a_formats.ipynb #04b7c193
+# %% ../nbs/00a_formats.ipynb #03216250
 class Layout(NamedTuple):
     "What the columns of tab-separated text are, by number."
 
@@ -129,7 +129,7 @@ class Layout(NamedTuple):
     translations: tuple[int, ...]
     score: int | None = None
 
-# %% ../nbs/00a_formats.ipynb #9ffd4113
+# %% ../nbs/00a_formats.ipynb #0d26b31d
 def find_layout(
     lines: pa.Array, # some lines of tab-separated text
     wanted: Wanted = Wanted(), # its `columns` count, if there are any
@@ -145,7 +145,7 @@ def find_layout(
     score = next((number for number in numeric if number not in text and _share(pc.list_element(rows, number), r"\.") > 0.9), None)
     return Layout(width, text[0], tuple(text[1:]), score)
 
-# %% ../nbs/00a_formats.ipynb #4b4d573c
+# %% ../nbs/00a_formats.ipynb #e672fd4b
 def _numbered(columns: Sequence[str | int], width: int) -> list[int]:
     "Check the numbers of wanted columns."
     try: numbers = [int(column) for column in columns]
@@ -153,7 +153,7 @@ def _numbered(columns: Sequence[str | int], width: int) -> list[int]:
     if len(numbers) < 2 or not all(0 <= number < width for number in numbers): raise InputError(f"the columns {numbers} cannot be read from rows of {width} columns; give two or more numbers from 0 to {width - 1}")
     return numbers
 
-# %% ../nbs/00a_formats.ipynb #d461efe2
+# %% ../nbs/00a_formats.ipynb #5edd000a
 def _tab_rows(lines: pa.Array, layout: Layout) -> Rows:
     "Split lines at their tabs."
     fits = pc.fill_null(pc.equal(pc.count_substring(lines, "\t"), layout.width - 1), False)
@@ -166,7 +166,7 @@ def _tab_rows(lines: pa.Array, layout: Layout) -> Rows:
         score = pc.if_else(pc.match_substring_regex(text, NUMBER), pc.utf8_trim_whitespace(text), None).cast(pa.float64())
     return make_rows(columns[layout.source], [columns[number] for number in layout.translations], score, len(lines) - len(rows))
 
-# %% ../nbs/00a_formats.ipynb #51315699
+# %% ../nbs/00a_formats.ipynb #fe91d8e8
 @reads("tsv")
 def read_tsv(
     file: BinaryIO, # tab-separated text without quoting: a quotation mark is a quotation mark
@@ -179,7 +179,7 @@ def read_tsv(
         layout = layout or find_layout(lines[:1000], wanted)
         yield _tab_rows(lines, layout) if layout else make_rows(lines[:0], [lines[:0]], malformed=len(lines))
 
-# %% ../nbs/00a_formats.ipynb #70b43b5b
+# %% ../nbs/00a_formats.ipynb #49dbd475
 def read_moses(
     source: BinaryIO, # a sentence a line
     translation: BinaryIO, # as many lines
@@ -193,13 +193,13 @@ def read_moses(
         first, second, *numbers = (_strings(pa.array([line.rstrip(b"\r\n") for line in part], pa.binary())) for part in parts)
         yield make_rows(first, [second], pa.array(map(_number, numbers[0].to_pylist()), pa.float64()) if numbers else None)
 
-# %% ../nbs/00a_formats.ipynb #e8a11d1d
+# %% ../nbs/00a_formats.ipynb #32b1f8ea
 def _number(text: str | None) -> float | None:
     "Read a number; None for what is none."
     try: return float(text)
     except (TypeError, ValueError): return None
 
-# %% ../nbs/00a_formats.ipynb #2c7d5fa8
+# %% ../nbs/00a_formats.ipynb #c9a27d30
 PAIR_NAMES = (("source", "translation"), ("english", "non_english"), ("source", "target"), ("src", "tgt"), ("src", "trg"), ("sentence1", "sentence2"), ("source_sentence", "target_sentence"))
 SCORE_NAMES = ("score", "margin", "laser_score", "similarity")
 
@@ -214,7 +214,7 @@ def choose_columns(
     known = next((pair for pair in (wanted.languages, *PAIR_NAMES) if set(pair) <= set(names)), None)
     return known or (tuple(names) if len(names) >= 2 else None)
 
-# %% ../nbs/00a_formats.ipynb #6c25a884
+# %% ../nbs/00a_formats.ipynb #1ff01c73
 def _is_text(kind: pa.DataType) -> bool:
     "Tell columns of text from others."
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
@@ -235,7 +235,7 @@ def table_rows(
     score = next((pa.concat_arrays(table[name].chunks) for name in SCORE_NAMES if name in table.column_names and len(table) and pa.types.is_floating(table.schema.field(name).type)), None)
     return make_rows(source, translations, score)
 
-# %% ../nbs/00a_formats.ipynb #4c526b8a
+# %% ../nbs/00a_formats.ipynb #80292bfa
 @reads("parquet")
 def read_parquet(
     file: BinaryIO, # Parquet
@@ -244,7 +244,7 @@ def read_parquet(
     "Read Parquet, some rows at a time."
     for batch in pq.ParquetFile(file).iter_batches(batch_size=20_000): yield table_rows(pa.table(batch), wanted)
 
-# %% ../nbs/00a_formats.ipynb #b026bdde
+# %% ../nbs/00a_formats.ipynb #6313b53b
 @reads("arrow")
 def read_arrow(
     file: BinaryIO, # Arrow, as a file or as a stream
@@ -257,7 +257,7 @@ def read_arrow(
     else: batches = pa.ipc.open_stream(file)
     for batch in batches: yield table_rows(pa.table(batch), wanted)
 
-# %% ../nbs/00a_formats.ipynb #6dcc4fcd
+# %% ../nbs/00a_formats.ipynb #f10511fc
 def _json_pair(line: bytes, wanted: Wanted) -> tuple[str, list[str], float | None] | None:
     "Take source, translations and score out of a line of JSON; None when it holds none."
     try: record = json.loads(line)
@@ -270,7 +270,7 @@ def _json_pair(line: bytes, wanted: Wanted) -> tuple[str, list[str], float | Non
     score = next((record[name] for name in SCORE_NAMES if isinstance(record.get(name), float)), None)
     return chosen and (record[chosen[0]], [record[name] for name in chosen[1:]], score)
 
-# %% ../nbs/00a_formats.ipynb #8d434e1c
+# %% ../nbs/00a_formats.ipynb #0727389e
 def _encodable(text: str) -> bool:
     "Say whether a text can be written as UTF-8 (JSON can spell half a character)."
     return not re.search("[\ud800-\udfff]", text)
@@ -289,7 +289,7 @@ def read_json(
         columns = list(zip(*flat)) or [[], [], []]
         yield make_rows(pa.array(columns[0], pa.string()), [pa.array(columns[1], pa.string())], pa.array(columns[2], pa.float64()), len(lines) - len(found))
 
-# %% ../nbs/00a_formats.ipynb #302cdc78
+# %% ../nbs/00a_formats.ipynb #0fce8a63
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -301,7 +301,7 @@ def _segment_text(element: ElementTree.Element) -> str:
     inner = [("" if _local(child.tag) in ("bpt", "ept", "ph", "it", "ut") else _segment_text(child)) + (child.tail or "") for child in element]
     return " ".join(((element.text or "") + "".join(inner)).split())
 
-# %% ../nbs/00a_formats.ipynb #f270a0c1
+# %% ../nbs/00a_formats.ipynb #65b91405
 def _variants(unit: ElementTree.Element) -> list[tuple[str, str]]:
     "List language and text of each variant of a unit."
     found = []
@@ -311,7 +311,7 @@ def _variants(unit: ElementTree.Element) -> list[tuple[str, str]]:
         found += [(language, _segment_text(child)) for child in variant if _local(child.tag) == "seg"]
     return found
 
-# %% ../nbs/00a_formats.ipynb #b5e2b644
+# %% ../nbs/00a_formats.ipynb #ef7c9f5b
 def _units(file: BinaryIO) -> Iterator[list[tuple[str, str]]]:
     "Stream the units of a TMX file, holding one at a time."
     events = ElementTree.iterparse(file, events=("start", "end"))
@@ -321,7 +321,7 @@ def _units(file: BinaryIO) -> Iterator[list[tuple[str, str]]]:
             yield _variants(element)
             for kept in (root, *root): kept.clear()
 
-# %% ../nbs/00a_formats.ipynb #4cf42579
+# %% ../nbs/00a_formats.ipynb #16a3e23c
 @reads("tmx")
 def read_tmx(
     file: BinaryIO, # TMX of any version
@@ -338,7 +338,7 @@ def read_tmx(
         yield make_rows(*(pa.array([pair[side] for pair in pairs], pa.string()) if side == 0 else [pa.array([pair[side] for pair in pairs], pa.string())] for side in (0, 1)), malformed=len(batch) - complete)
     if not total: raise InputError(f"it has no unit in both {' and '.join(wanted.languages)} (its languages are {', '.join(sorted(seen)) or 'none'})")
 
-# %% ../nbs/00a_formats.ipynb #98a5dca8
+# %% ../nbs/00a_formats.ipynb #066e3109
 def _forms(text) -> list[str]:
     "List the plural forms of a message, or the one it has."
     return [str(form) for form in getattr(text, "strings", [text or ""])]
@@ -352,25 +352,31 @@ def _catalogue_rows(units: Sequence[catalogue.TranslationUnit], sure: Callable =
     columns = list(zip(*pairs)) or [[], []]
     yield make_rows(pa.array(columns[0], pa.string()), [pa.array(columns[1], pa.string())], malformed=len(messages) - len(kept))
 
-# %% ../nbs/00a_formats.ipynb #f44819ca
+# %% ../nbs/00a_formats.ipynb #623489be
+def _parse(store: type, content: bytes) -> catalogue.TranslationStore:
+    "Parse a catalogue. Raises `ValueError` for what is none."
+    try: return store.parsestring(content)
+    except Exception as error: raise ValueError(f"it is no {store.__name__.lower()}: {str(error) or type(error).__name__}") from None
+
+# %% ../nbs/00a_formats.ipynb #0d247878
 @reads("po")
 def read_po(
     file: BinaryIO, # gettext PO
     wanted: Wanted, # of no use here: a PO file has one translation
 ) -> Iterator[Rows]:
     "Read a gettext catalogue."
-    return _catalogue_rows(pypo.pofile.parsestring(file.read()).units, lambda unit: not (unit.isfuzzy() or unit.isobsolete()))
+    return _catalogue_rows(_parse(pypo.pofile, file.read()).units, lambda unit: not (unit.isfuzzy() or unit.isobsolete()))
 
-# %% ../nbs/00a_formats.ipynb #bdb4cc20
+# %% ../nbs/00a_formats.ipynb #78332a62
 @reads("mo")
 def read_mo(
     file: BinaryIO, # gettext MO
     wanted: Wanted, # of no use here: an MO file has one translation
 ) -> Iterator[Rows]:
     "Read a compiled gettext catalogue."
-    return _catalogue_rows(mo.mofile.parsestring(file.read()).units)
+    return _catalogue_rows(_parse(mo.mofile, file.read()).units)
 
-# %% ../nbs/00a_formats.ipynb #772e0dad
+# %% ../nbs/00a_formats.ipynb #31fab065
 @reads("xliff")
 def read_xliff(
     file: BinaryIO, # XLIFF 1 or 2
@@ -379,11 +385,11 @@ def read_xliff(
     "Read an XLIFF file."
     content = file.read()
     second = re.search(rb"<xliff[^>]*\sversion\s*=\s*[\"']2", content)
-    store = (xliff2.Xliff2File if second else xliff.xlifffile).parsestring(content)
+    store = _parse(xliff2.Xliff2File if second else xliff.xlifffile, content)
     swap = str(store.getsourcelanguage() or "").lower().partition("-")[0] == wanted.languages[1]
     return _catalogue_rows(store.units, swap=swap)
 
-# %% ../nbs/00a_formats.ipynb #c8d9294d
+# %% ../nbs/00a_formats.ipynb #c4ebfb12
 MAGIC = {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow", b"\xde\x12\x04\x95": "mo", b"\x95\x04\x12\xde": "mo"}
 STRUCTURE = {
     "tmx": rb"\A\s*(<\?xml[^>]*>)?(\s|<!--.*?-->|<!DOCTYPE[^>]*>)*<tmx[\s>]",
@@ -392,7 +398,7 @@ STRUCTURE = {
     "tsv": rb"\t",
 }
 
-# %% ../nbs/00a_formats.ipynb #f131a594
+# %% ../nbs/00a_formats.ipynb #17ba9566
 def _is_json(line: bytes) -> bool:
     "Say whether a line is a record of JSON."
     try: return isinstance(json.loads(line), dict | list)
@@ -411,7 +417,7 @@ def detect_format(
     if found := next((name for name, pattern in STRUCTURE.items() if re.search(pattern, head, re.S)), None): return found
     return None if b"\0" in head else "text"
 
-# %% ../nbs/00a_formats.ipynb #bcfbde1c
+# %% ../nbs/00a_formats.ipynb #1ccc2dda
 PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"\x28\xb5\x2f\xfd": lambda file: io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))}
 
 
@@ -422,7 +428,7 @@ def unpack(
     opener = next((opener for magic, opener in PACKED.items() if file.peek(8).startswith(magic)), None)
     return io.BufferedReader(opener(file), 1 << 20) if opener else file
 
-# %% ../nbs/00a_formats.ipynb #24cb4580
+# %% ../nbs/00a_formats.ipynb #732a0c50
 def find_moses(
     names: Sequence[str], # of files or members of a zip
     languages: tuple[str, str], # of the source and the translation
@@ -433,7 +439,7 @@ def find_moses(
         if dot and ending == languages[0] and f"{stem}.{languages[1]}" in names: return name, f"{stem}.{languages[1]}"
     return None
 
-# %% ../nbs/00a_formats.ipynb #7a994e09
+# %% ../nbs/00a_formats.ipynb #30b92e36
 @reads("zip")
 def read_zip(
     file: BinaryIO, # a zip
@@ -451,7 +457,7 @@ def read_zip(
     for name in texts:
         with archive.open(name) as member: yield from read_stream(io.BufferedReader(member), wanted, f"its member {name}")
 
-# %% ../nbs/00a_formats.ipynb #b7e0e57f
+# %% ../nbs/00a_formats.ipynb #5b97fc01
 def read_stream(
     file: BinaryIO, # opened for reading, with `peek`
     wanted: Wanted, # languages and columns
@@ -467,7 +473,7 @@ def read_stream(
     if form is None: raise InputError(f"{name} is in no format that can be read ({', '.join(READERS)}, or two text files with the endings .{wanted.languages[0]} and .{wanted.languages[1]})")
     if head: yield from READERS[form](file, wanted)
 
-# %% ../nbs/00a_formats.ipynb #0370cd57
+# %% ../nbs/00a_formats.ipynb #fe06d267
 def _opened(path: Path, wanted: Wanted) -> Iterator[Rows]:
     "Read a file, the other half of a Moses pair with it, or a folder that datasets has saved."
     if path.is_dir():
@@ -479,8 +485,8 @@ def _opened(path: Path, wanted: Wanted) -> Iterator[Rows]:
     else:
         with open(path, "rb", buffering=1 << 20) as file: yield from read_stream(file, wanted, str(path))
 
-# %% ../nbs/00a_formats.ipynb #f1659a8b
-FAULTS = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, AssertionError, SyntaxError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException, catalogue.ParseError)
+# %% ../nbs/00a_formats.ipynb #d13dfd99
+FAULTS = (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException, ElementTree.ParseError)
 
 
 def read_rows(
@@ -492,6 +498,6 @@ def read_rows(
     if not path.exists(): raise InputError(f"no such file: {path}")
     try: yield from _opened(path, wanted)
     except InputError as error: raise InputError(str(error) if str(path) in str(error) else f"{path} holds no pair that can be read: {error}") from None
-    except FAULTS as error: # parsers of binary formats fail in many ways when bytes are missing or wrong
+    except FAULTS as error: # what the readers of these formats raise when bytes are missing or wrong
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} is damaged or cut off ({reason}); fetch or write it again") from None
