@@ -94,11 +94,9 @@ def prepare_pairs(
 ) -> tuple[Dataset, list[dict]]: # pairs, and what became of each file's
     "Read and clean the training files."
     def read() -> list[dict]:
-        pairs, account = load_pairs(find_files(recipe.corpora), recipe.max_pairs_per_file, recipe.max_sentence_chars, all_sentences(data))
-        pairs.save_to_disk(work / "pairs")
-        return account
+        return load_pairs(recipe.corpora, parameters=recipe, held_out=all_sentences(data), path=work / "pairs.arrow")[1]
     account = remembered(work / "corpora.json", read)
-    return load_from_disk(work / "pairs"), account
+    return Dataset.from_file(str(work / "pairs.arrow")), account
 
 # %% ../nbs/08_cli.ipynb #ea0ab201
 def prepare_student(
