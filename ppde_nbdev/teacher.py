@@ -9,6 +9,7 @@ __all__ = ['CARRIED', 'locate_model', 'load_model', 'save_model', 'fingerprint',
 # %% ../nbs/03_teacher.ipynb #62568b3f
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import warnings
@@ -109,7 +110,7 @@ def _write(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally: temporary.unlink(missing_ok=True)
 
-# %% ../nbs/03_teacher.ipynb #4003deff
+# %% ../nbs/03_teacher.ipynb #4324675a
 class Shard(NamedTuple):
     "A shard, mapped into memory."
 
@@ -118,20 +119,27 @@ class Shard(NamedTuple):
     embeddings: np.ndarray # (n, dimension) float16
     teacher: str # the fingerprint; empty where none was given
 
-# %% ../nbs/03_teacher.ipynb #28b0990a
+# %% ../nbs/03_teacher.ipynb #8564e9eb
+def _map_file(file) -> mmap.mmap:
+    "Map a file into memory for reading at random."
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if hasattr(mmap, "MADV_RANDOM"): mapped.madvise(mmap.MADV_RANDOM)
+    return mapped
+
+# %% ../nbs/03_teacher.ipynb #2f019086
 def _map_shard(path: Path) -> Shard:
     "Map a shard into memory without reading it. Raises `ValueError` for a file that is not a whole shard."
     with open(path, "rb") as file:
         start = 8 + int.from_bytes(file.read(8), "little")
         if start > path.stat().st_size: raise ValueError("it is cut off")
         header = json.loads(file.read(start - 8))
-    count, dimension = header.get("embeddings", {}).get("shape", (0, 0))
-    if path.stat().st_size != start + 8 * count + 2 * count * dimension: raise ValueError("its size is wrong")
-    content = np.memmap(path, mode="r")[start:]
+        count, dimension = header.get("embeddings", {}).get("shape", (0, 0))
+        if path.stat().st_size != start + 8 * count + 2 * count * dimension: raise ValueError("its size is wrong")
+        content = np.frombuffer(_map_file(file), np.uint8)[start:]
     embeddings = content[8 * count :].view("<f2").reshape(count, dimension)
     return Shard(path.stem, content[: 8 * count].view("<u8"), embeddings, header["__metadata__"]["teacher"])
 
-# %% ../nbs/03_teacher.ipynb #f4fc2b0b
+# %% ../nbs/03_teacher.ipynb #91592f93
 def _pack_shard(keys: np.ndarray, embeddings: np.ndarray, teacher: str) -> bytes:
     "Put a shard into bytes. Raises `InputError` for numbers that half precision cannot hold."
     with np.errstate(over="ignore"): halves = np.ascontiguousarray(embeddings, dtype=np.float16)
@@ -180,7 +188,7 @@ def _open(self: EmbeddingStore, name: str) -> Shard | None:
     if self.teacher and shard.teacher not in ("", self.teacher): raise InputError(f"the store {self.folder} holds embeddings of another teacher ({shard.teacher}, not {self.teacher}); choose another folder with --cache")
     return shard
 
-# %% ../nbs/03_teacher.ipynb #74a4c1f7
+# %% ../nbs/03_teacher.ipynb #06d9bf0b
 @patch
 def _drop(self: EmbeddingStore, name: str) -> None:
     "Delete a damaged shard and say so."
@@ -189,7 +197,7 @@ def _drop(self: EmbeddingStore, name: str) -> None:
     except OSError as error: raise InputError(f"the shard {path} of teacher embeddings is damaged and cannot be deleted: {error.strerror}; delete it") from None
     warnings.warn(f"the shard {path} of teacher embeddings was damaged; its sentences are encoded again", stacklevel=2)
 
-# %% ../nbs/03_teacher.ipynb #2b84fc23
+# %% ../nbs/03_teacher.ipynb #419213f4
 @patch
 def _index(self: EmbeddingStore) -> np.ndarray: # (2, rows) uint64: keys in ascending order, and their rows
     "Map the sorted index of the shards into memory, or make it."
@@ -204,7 +212,7 @@ def _index(self: EmbeddingStore) -> np.ndarray: # (2, rows) uint64: keys in asce
     self._keep_index(shards, index)
     return index
 
-# %% ../nbs/03_teacher.ipynb #8b502bc9
+# %% ../nbs/03_teacher.ipynb #f2bf0b38
 @patch
 def _keep_index(self: EmbeddingStore, shards: str, index: np.ndarray) -> None:
     "Write the index beside its shards, in place of former ones."
@@ -265,7 +273,7 @@ def add(self: EmbeddingStore,
     except OSError as error: raise InputError(f"cannot write {len(content):,} bytes of teacher embeddings to {self.folder}: {error.strerror}; make room there or choose another folder with --cache, what is encoded so far is kept") from None
     self._verified.add(name)
 
-# %% ../nbs/03_teacher.ipynb #2f550d7d
+# %% ../nbs/03_teacher.ipynb #5f0ad641
 @patch
 def verify(self: EmbeddingStore,
     keys: np.ndarray, # (n,) uint64, from `sentence_keys`
@@ -297,7 +305,7 @@ def _cut_batch(
         yield places, {name: value[places][:, columns] if torch.is_tensor(value) and value.shape[:2] == mask.shape else value for name, value in features.items()}
         start += len(places)
 
-# %% ../nbs/03_teacher.ipynb #e63f6374
+# %% ../nbs/03_teacher.ipynb #28439480
 def token_batches(
     model: SentenceTransformer, # its tokenizer and default prompt count
     sentences: Sequence[str], # n sentences
@@ -312,7 +320,7 @@ def token_batches(
         features = model.preprocess([sentences[place] for place in near], prompt=prompt)
         for places, batch in _cut_batch(features, tokens): yield near[places], batch
 
-# %% ../nbs/03_teacher.ipynb #aaf81039
+# %% ../nbs/03_teacher.ipynb #73553930
 class PackedLinear(TorchFunctionMode):
     "Compute float32 linear layers on the processor with oneDNN, from weights in its own layout. For inference."
 
@@ -353,7 +361,7 @@ class _Workers:
         with torch.inference_mode(), PackedLinear(self.packed):
             return self.model(features)["sentence_embedding"][:, : self.model.truncate_dim].float().cpu().numpy()
 
-# %% ../nbs/03_teacher.ipynb #7288f4c9
+# %% ../nbs/03_teacher.ipynb #6f4437a6
 def _batch_embeddings(
     model: SentenceTransformer, # teacher or student
     sentences: Sequence[str], # n sentences
@@ -366,7 +374,7 @@ def _batch_embeddings(
             if len(ahead) > 2 * workers.number: places, result = ahead.popleft(); yield places, result.result()
         for places, result in ahead: yield places, result.result()
 
-# %% ../nbs/03_teacher.ipynb #147e2650
+# %% ../nbs/03_teacher.ipynb #05d37082
 def _pool_embeddings(
     model: SentenceTransformer, # whose pool it is
     sentences: Sequence[str], # n sentences
@@ -377,7 +385,7 @@ def _pool_embeddings(
     places = np.argsort([-len(sentence) for sentence in sentences], kind="stable")
     yield places, model.encode([sentences[place] for place in places], pool=pool, chunk_size=chunk, show_progress_bar=False)
 
-# %% ../nbs/03_teacher.ipynb #4d2c355e
+# %% ../nbs/03_teacher.ipynb #5d893f0c
 def embed(
     model: SentenceTransformer, # teacher or student
     sentences: Sequence[str], # n sentences
@@ -394,7 +402,7 @@ def embed(
             bar.update(len(places))
     return result
 
-# %% ../nbs/03_teacher.ipynb #b9745792
+# %% ../nbs/03_teacher.ipynb #29e8c14f
 def _make_shard(
     teacher: SentenceTransformer, # whose embeddings are wanted
     sentences: Sequence[str], # the shard's
