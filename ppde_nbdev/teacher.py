@@ -338,7 +338,8 @@ class PackedLinear(TorchFunctionMode):
 
     def _fits(self, features, weight, bias=None) -> bool:
         # parameters outlive the mode, so that their addresses name them
-        return isinstance(weight, torch.nn.Parameter) and weight.is_cpu and weight.dtype == features.dtype == torch.float32 and features.ndim > 1 and features.numel() > 0
+        plain = isinstance(weight, torch.nn.Parameter) and weight.is_cpu and torch.backends.mkldnn.is_available()
+        return plain and weight.dtype == features.dtype == torch.float32 and features.ndim > 1 and features.numel() > 0
 
 # %% ../nbs/03_teacher.ipynb #3af59702
 class _Workers:
