@@ -26,6 +26,7 @@ from transformers import PreTrainedTokenizerFast
 
 from .recipe import InputError, Recipe
 from .teacher import load_model
+from .trim import plain_tokenizer
 
 # %% ../nbs/04_student.ipynb #ca3e0465
 def keep_accents(
@@ -36,7 +37,7 @@ def keep_accents(
     normalizers = getattr(model.normalizer, "normalizers", [model.normalizer])
     for normalizer in normalizers:
         if hasattr(normalizer, "strip_accents"): normalizer.strip_accents = False
-    return model.to_transformers()
+    return plain_tokenizer(model, tokenizer)
 
 # %% ../nbs/04_student.ipynb #319dfcdf
 def _kind(tokenizer: PreTrainedTokenizerFast) -> str:
@@ -98,8 +99,7 @@ def grow_tokenizer(
     model = TokenizerModel.from_transformers_tokenizer(keep_accents(tokenizer))
     known = model.vocabulary
     model = model.add_tokens_to_vocabulary([piece for piece in pieces if piece not in known], preprocess_tokens=False)
-    grown = model.to_transformers()
-    grown.model_max_length = tokenizer.model_max_length
+    grown = plain_tokenizer(model, tokenizer)
     assert tokenizer.get_vocab().items() <= grown.get_vocab().items()
     return grown
 

@@ -48,10 +48,10 @@ class Hub:
         return {"HF_ENDPOINT": self.url, "HF_HOME": home, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1",
                 "OPUS_API": f"{self.url}/opusapi", "XDG_CACHE_HOME": home, "NO_PROXY": "*", "no_proxy": "*"}
 
-    def fault(self, path: str) -> Fault | None:
-        "Take the next fault for a path."
+    def fault(self, method: str, path: str) -> Fault | None:
+        "Take the next fault for a path. A HEAD request has no body to cut."
         for fault in self.faults:
-            if fault.times > 0 and re.search(fault.path, path):
+            if fault.times > 0 and re.search(fault.path, path) and not (method == "HEAD" and fault.cut_after is not None):
                 fault.times -= 1
                 return fault
         return None
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         path, self.query = unquote(parts.path), parse_qs(parts.query)
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
-        self.fault = self.hub.fault(path)
+        self.fault = self.hub.fault(self.command, path)
         if self.fault and self.fault.slow: time.sleep(self.fault.slow)
         if self.fault and self.fault.status: return self.send(self.fault.status, b"out of order", self.fault.headers)
         for pattern, method in ROUTES:
