@@ -13,11 +13,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, NamedTuple, Optional
 
 import datasets
 import numpy as np
+import torch
 import transformers
 import typer
 from accelerate import PartialState
@@ -92,11 +94,9 @@ def prepare_pairs(
 ) -> tuple[Dataset, list[dict]]: # pairs, and what became of each file's
     "Read and clean the training files."
     def read() -> list[dict]:
-        pairs, account = load_pairs(find_files(recipe.corpora), recipe.max_pairs_per_file, recipe.max_sentence_chars, all_sentences(data))
-        pairs.save_to_disk(work / "pairs")
-        return account
+        return load_pairs(recipe.corpora, parameters=recipe, held_out=all_sentences(data), path=work / "pairs.arrow")[1]
     account = remembered(work / "corpora.json", read)
-    return load_from_disk(work / "pairs"), account
+    return Dataset.from_file(str(work / "pairs.arrow")), account
 
 # %% ../nbs/08_cli.ipynb #ea0ab201
 def prepare_student(
@@ -187,7 +187,8 @@ def run(
     console: Console | None = None, # where progress is told
 ) -> dict: # the report, as in `report.json`
     "Turn a teacher and parallel text into a bilingual student. Run again, it goes on where it stopped."
-    processes = PartialState()
+    # the others wait as long as the first one takes to prepare
+    processes = PartialState(cpu=not torch.accelerator.is_available(), timeout=timedelta(days=30))
     console = console or Console(quiet=not processes.is_main_process)
     with processes.main_process_first():
         data, work = load_development_data(recipe), open_run(folder, recipe)
@@ -207,7 +208,8 @@ def show_report(
 ) -> None:
     "Print the figures of a run as a table, and its seconds below."
     rows = quality_rows(report)
-    table = Table(*rows[0], title=f"{report['recipe']['name']}: {report['sentences']:,} sentences seen")
+    table = Table(title=f"{report['recipe']['name']}: {report['sentences']:,} sentences seen")
+    for place, column in enumerate(rows[0]): table.add_column(column, no_wrap=not place, justify="right" if place else "left")
     for row in rows: table.add_row(*row.values())
     console.print(table)
     console.print("seconds: " + ", ".join(f"{stage} {value:.0f}" for stage, value in report["seconds"].items()))

@@ -6,9 +6,9 @@
 __all__ = ['logger', 'tokenize', 'sentence_examples', 'training_examples', 'draw_counts', 'TokenBatchSampler', 'draw',
            'DistillationCollator', 'DistillationLoss', 'mean_similarity', 'mean_square', 'clip_gradients',
            'RowSparseAdamW', 'parameter_groups', 'word_embeddings', 'StepBudget', 'recall', 'first_clock', 'TimeBudget',
-           'learning_rate_schedule', 'training_operations', 'machine_limit', 'History', 'Watch', 'count_seen',
-           'KeepBest', 'StopOnNaN', 'StopOnCollapse', 'last_checkpoint', 'set_dropout', 'training_mode',
-           'DistillationTrainer', 'make_trainer', 'make_budget', 'restore_best', 'distill']
+           'learning_rate_schedule', 'training_operations', 'machine_limit', 'History', 'Watch', 'plot_losses',
+           'LossPlot', 'count_seen', 'KeepBest', 'StopOnNaN', 'StopOnCollapse', 'last_checkpoint', 'set_dropout',
+           'training_mode', 'DistillationTrainer', 'make_trainer', 'make_budget', 'restore_best', 'distill']
 
 # %% ../nbs/05_distill.ipynb #8da15604
 import json
@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from datasets import Dataset, concatenate_datasets
+from matplotlib.figure import Figure
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from torch.utils.data import BatchSampler
@@ -82,7 +83,7 @@ def training_examples(
 def draw_counts(
     sizes: Sequence[int], # examples in each corpus
     balance: float, # 1: every corpus the same weight; 0: each by its size
-) -> np.ndarray: # as many in all as there are examples
+) -> np.ndarray: # in all as many as there are examples, but for rounding
     "Decide how many examples each corpus gives to an epoch."
     sizes = np.asarray(sizes)
     weights = sizes ** (1.0 - balance)
@@ -454,6 +455,42 @@ def on_log(self: Watch, arguments, state, control, logs, **_):
     rates = f"{sentences * arguments.world_size:.0f} sentences/s, {tokens * arguments.world_size:.0f} tokens/s, {share:.0%} of the limit"
     self.bar.set_postfix_str(f"step {state.global_step}, loss {logs['loss']:.3f}, {rates}")
 
+# %% ../nbs/05_distill.ipynb #56b650d6
+def plot_losses(
+    losses: list[dict], # of a `History`
+) -> Figure:
+    "Draw the loss against minutes of training."
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([entry["seconds"] / 60 for entry in losses], [entry["loss"] for entry in losses], color="tab:blue")
+    axes.set(xlabel="minutes of training", ylabel="loss (1 = always answering zero)", ylim=(0, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+# %% ../nbs/05_distill.ipynb #0dc24734
+class LossPlot(TrainerCallback):
+    "Draw the loss in a notebook while it falls."
+
+    def __init__(self, pause: float = 3.0): self.pause, self.losses = pause, [] # seconds between drawings
+
+    def on_train_begin(self, *_, **__):
+        from IPython.display import display # only notebooks have it
+
+        self.started = self.drawn = time.perf_counter()
+        self.handle = display(plot_losses(self.losses), display_id=True)
+
+    def on_log(self, arguments, state, control, logs, **_):
+        if "loss" not in logs: return
+        now = time.perf_counter()
+        self.losses.append({"seconds": now - self.started, "step": state.global_step, "loss": logs["loss"]})
+        if now - self.drawn > self.pause: self._draw(now)
+
+    def on_train_end(self, *_, **__): self._draw(time.perf_counter())
+
+    def _draw(self, now: float) -> None:
+        self.handle.update(plot_losses(self.losses))
+        self.drawn = now
+
 # %% ../nbs/05_distill.ipynb #cf488847
 def count_seen(
     sampler: TokenBatchSampler, # set to its first epoch on return
@@ -527,7 +564,7 @@ def _arguments(recipe: Recipe, folder: str | Path, evaluate: bool) -> SentenceTr
     "Say to the trainer what the recipe says."
     cuda = torch.cuda.is_available()
     return SentenceTransformerTrainingArguments(
-        output_dir=str(folder), max_steps=10**9, seed=recipe.seed, max_grad_norm=0.0,
+        output_dir=str(folder), max_steps=10**9, seed=recipe.seed, max_grad_norm=0.0, use_cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=recipe.gradient_accumulation_steps,
         eval_strategy="steps" if evaluate else "no", eval_steps=recipe.eval_steps,
         save_strategy="steps", save_steps=recipe.save_steps, save_total_limit=1,

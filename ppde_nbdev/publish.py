@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LIBRARIES', 'MODELS', 'FIGURES', 'write_text', 'make_report', 'markdown_table', 'quality_rows', 'render_report',
-           'plot_losses', 'plot_quality', 'save_figure', 'publish']
+           'plot_quality', 'save_figure', 'publish']
 
 # %% ../nbs/07_publish.ipynb #5c308930
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from .distill import History
+from .distill import History, plot_losses
 from .recipe import Recipe, describe_recipe
 
 # %% ../nbs/07_publish.ipynb #705f10e7
@@ -91,18 +91,6 @@ def render_report(
         "## Corpora", markdown_table(report["corpora"]), "## Seconds", markdown_table(seconds),
         "## Recipe", describe_recipe(recipe), "## Versions", markdown_table(versions),
     ]) + "\n"
-
-# %% ../nbs/07_publish.ipynb #b4bd2416
-def plot_losses(
-    losses: list[dict], # of a `History`
-) -> Figure:
-    "Draw the loss against minutes of training."
-    figure = Figure(figsize=(6, 3), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([entry["seconds"] / 60 for entry in losses], [entry["loss"] for entry in losses], color="tab:blue")
-    axes.set(xlabel="minutes of training", ylabel="loss (1 = always answering zero)", ylim=(0, None))
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
 
 # %% ../nbs/07_publish.ipynb #f627a6fb
 def plot_quality(

@@ -28,12 +28,17 @@ Positive = Annotated[float, Field(gt=0)]
 class CorpusParameters(BaseModel):
     "What is read, and what of it is kept."
 
-    corpora: tuple[str, ...] = Field(("embedded",), min_length=1, description="parallel text to train on: files, patterns, or `embedded` for the corpus in the package")
+    corpora: tuple[str, ...] = Field(("embedded",), min_length=1, description="parallel text to train on: files, patterns, names of corpora (`ppde download` lists them), hub ids, or `embedded` for the corpus in the package")
+    source_language: str = Field("en", pattern="^[a-z]{2,3}$", description="language of the source sentences, the teacher's (ISO 639 code)")
+    target_language: str = Field("de", pattern="^[a-z]{2,3}$", description="language of the translations (ISO 639 code)")
     english: tuple[str, ...] = Field((), description="files of English text or paraphrases: further sentences whose target is the teacher's own embedding")
     dev: str = Field("embedded", description="parallel text held out for translation accuracy")
     sts_en: str = Field("embedded", description="English STS file (sentence, sentence, score); empty for none")
     sts_de: str = Field("embedded", description="the same rows in the target language; empty for none")
     max_sentence_chars: Count = Field(600, description="pairs with a longer side are dropped")
+    max_length_ratio: float = Field(4.0, ge=0, description="pairs are dropped when one side has more than so many times the characters of the other (10 added to both); 0: any ratio will do")
+    foreign_probability: Share = Field(0.7, description="pairs are dropped when a side is in another language with more than this probability; 1: any language will do")
+    min_score: float = Field(0.0, description="pairs with a lower score are dropped, where a corpus carries scores (WikiMatrix: the margin)")
     max_pairs_per_file: Count = Field(1_000_000, description="pairs read per training file, at most")
 
 # %% ../nbs/00_recipe.ipynb #d9e70960
@@ -45,8 +50,10 @@ class StudentParameters(BaseModel):
     max_seq_length: Count = Field(128, description="sentences are cut after this many word pieces in training")
     vocabulary_size: Count = Field(24_000, description="word pieces learnt from the target language (those the teacher lacks are added)")
     min_piece_count: Count = Field(3, description="a word piece must occur this often to be learnt")
+    alignment_pairs: Count = Field(200_000, description="pairs from which the word alignment is learnt, at most")
     alignment_iterations: Count = Field(5, description="EM iterations of the word alignment (IBM model 1)")
-    min_translation_probability: Share = Field(0.05, description="English pieces less probable than this do not shape a new embedding")
+    rarity_exponent: float = Field(0.35, ge=0, description="translation probabilities are divided by the English piece's frequency to this power")
+    min_translation_weight: Share = Field(0.02, description="English pieces that weigh less than this do not shape a new embedding")
 
 # %% ../nbs/00_recipe.ipynb #09279e31
 class TrainingParameters(BaseModel):
@@ -102,6 +109,7 @@ RECIPES = {
     "card": Recipe(
         name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base",
         corpora=("tatoeba", "wikimatrix", "ted2020", "opensubtitles", "europarl", "news-commentary"),
+        max_length_ratio=0, foreign_probability=1, min_score=1.075,
         max_seq_length=256, max_sentence_chars=600, max_pairs_per_file=1_000_000, source_share=1.0, corpus_balance=1.0,
         batch_size=64, batch_tokens=64 * 256, learning_rate=2e-5, embedding_learning_rate=2e-5,
         warmup_steps=10_000, epochs=20, eval_steps=10_000, save_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ppde_nbdev.corpora import embedded_file
+
 SMALL = ["--minutes", "0.1", "--set", "vocabulary_size=2000", "--set", "eval_steps=100000", "--set", "warmup_steps=5"]
 
 
@@ -13,6 +15,14 @@ def ppde(*arguments: str, folder: Path, **options) -> subprocess.CompletedProces
     "Run the command in a process of its own, in `folder`, without the hub."
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(folder / "cache")}
     return subprocess.run([sys.executable, "-m", "ppde_nbdev.cli", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, **options)
+
+
+def write_small_corpus(folder: Path) -> list[str]:
+    "Write 400 pairs to train on and 40 to develop on, and give the options that name them and leave STS out."
+    for part, rows in (("train", 400), ("dev", 40)):
+        lines = embedded_file(part).read_text(encoding="utf8").splitlines(keepends=True)
+        (folder / f"small-{part}.tsv").write_text("".join(lines[:rows]), encoding="utf8")
+    return ["--train", "small-train.tsv", "--dev", "small-dev.tsv", "--set", "sts_en=", "--set", "sts_de="]
 
 
 @pytest.fixture(scope="session")

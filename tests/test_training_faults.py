@@ -8,10 +8,10 @@ import sys
 import time
 
 import numpy as np
-from conftest import ppde
+from conftest import ppde, write_small_corpus
 from safetensors.numpy import load_file
 
-EPOCHS = ["--epochs", "2", "--set", "vocabulary_size=2000", "--set", "eval_steps=25", "--set", "save_steps=10", "--set", "warmup_steps=5", "--set", "batch_tokens=512"]
+EPOCHS = ["--epochs", "2", "--set", "vocabulary_size=2000", "--set", "eval_steps=25", "--set", "save_steps=10", "--set", "warmup_steps=5", "--set", "batch_tokens=256"]
 
 
 def weights(run):
@@ -19,10 +19,10 @@ def weights(run):
     return load_file(run / "model" / "model.safetensors")
 
 
-def killed_once(folder, seconds: float) -> bool:
+def killed_once(folder, options: list[str], seconds: float) -> bool:
     "Start the run, kill it after so many seconds of training, and say whether it was still at it."
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(folder / "cache")}
-    command = [sys.executable, "-u", "-m", "ppde_nbdev.cli", "run", "--out", "run", *EPOCHS]
+    command = [sys.executable, "-u", "-m", "ppde_nbdev.cli", "run", "--out", "run", *EPOCHS, *options]
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
         if line.startswith("distill"): break
@@ -34,11 +34,10 @@ def killed_once(folder, seconds: float) -> bool:
 def test_killed_training_ends_with_the_same_weights(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken): folder.mkdir()
-    assert ppde("run", "--out", "run", *EPOCHS, folder=whole).returncode == 0
-    chance = random.Random(0)
-    kills = sum(killed_once(broken, chance.uniform(4, 12)) for _ in range(3))
-    assert kills >= 2
-    result = ppde("run", "--out", "run", *EPOCHS, folder=broken)
+    assert ppde("run", "--out", "run", *EPOCHS, *write_small_corpus(whole), folder=whole).returncode == 0
+    options, chance = write_small_corpus(broken), random.Random(0)
+    assert sum(killed_once(broken, options, chance.uniform(1, 5)) for _ in range(4)) >= 3
+    result = ppde("run", "--out", "run", *EPOCHS, *options, folder=broken)
     assert result.returncode == 0, result.stderr
     expected, found = weights(whole / "run"), weights(broken / "run")
     assert expected.keys() == found.keys()
@@ -52,9 +51,9 @@ def test_two_processes_learn_as_one_with_the_same_global_batch(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     for folder in (one, two): folder.mkdir()
     common = ["run", "--out", "run", *EPOCHS[2:], "--epochs", "1"]
-    assert ppde(*common, "--set", "gradient_accumulation_steps=2", folder=one).returncode == 0
+    assert ppde(*common, "--set", "gradient_accumulation_steps=2", *write_small_corpus(one), folder=one).returncode == 0
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(two / "cache"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ppde_nbdev.cli", *common]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ppde_nbdev.cli", *common, *write_small_corpus(two)]
     result = subprocess.run(command, cwd=two, env=environment, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
     losses = [json.loads((folder / "run" / "report.json").read_text(encoding="utf8"))["losses"] for folder in (one, two)]
