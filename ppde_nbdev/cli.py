@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'open_run', 'remembered', 'Stages', 'prepare_pairs', 'prepare_student', 'prepare_examples', 'Prepared',
            'prepare', 'train_student', 'run', 'show_report', 'plain_errors', 'parse_setting', 'run_command',
-           'recipe_command']
+           'download_command', 'recipe_command']
 
 # %% ../nbs/08_cli.ipynb #bc48e735
 import json
@@ -30,8 +30,9 @@ from sentence_transformers import SentenceTransformer
 
 from .corpora import find_files, load_pairs
 from .distill import History, distill, sentence_examples, training_examples
+from .download import CORPORA, download_corpus
 from .evaluate import DevelopmentData, DevelopmentEvaluator, all_sentences, evaluate, load_development_data
-from .paraphrases import read_english
+from .paraphrases import PARAPHRASES, download_paraphrases, find_english, read_english
 from .publish import make_report, publish, quality_rows, write_text
 from .recipe import InputError, Recipe, load_recipe, recipe_to_toml
 from .student import make_student
@@ -40,8 +41,9 @@ from .teacher import EmbeddingStore, embed_missing, load_model, open_store, save
 # %% ../nbs/08_cli.ipynb #dd4a8250
 def _inputs(recipe: Recipe) -> dict[str, list[int]]:
     "Say which state the input files are in: size and time of change of each."
-    files = find_files(recipe.corpora) + find_files(recipe.english)
-    files += [find_files([source], part)[0] for part in ("dev", "sts_en", "sts_de") if (source := getattr(recipe, part))]
+    languages = recipe.source_language, recipe.target_language
+    files = find_files(recipe.corpora, languages=languages) + [path for path in map(Path, find_english(recipe.english)) if path.exists()]
+    files += [find_files([source], part, languages)[0] for part in ("dev", "sts_en", "sts_de") if (source := getattr(recipe, part))]
     return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 # %% ../nbs/08_cli.ipynb #f3caf24f
@@ -121,7 +123,7 @@ def prepare_examples(
 ) -> Dataset: # what `distill` trains on, mapped into memory
     "Tokenise all that is trained on, and have its targets in the store."
     folder, temporary = work / "examples", work / ".examples"
-    english = [sentence for file in find_files(recipe.english) for sentence in read_english(file, recipe.max_pairs_per_file)]
+    english = [sentence for file in find_english(recipe.english) for sentence in read_english(file, recipe.max_pairs_per_file)]
     embed_missing(teacher, [*pairs["source"][:], *english], store)
     if not folder.exists():
         examples = [training_examples(student.tokenizer, pairs, recipe.max_seq_length)]
@@ -272,6 +274,22 @@ def run_command(
         changes = {name: value for name, value in given.items() if value} | dict(map(parse_setting, settings or []))
         show_report(run(load_recipe(recipe, **changes), out, cache, console), console)
         console.print(f"model and report: {out}")
+
+# %% ../nbs/08_cli.ipynb #5c417d19
+@app.command("download")
+def download_command(
+    names: Annotated[Optional[list[str]], typer.Argument(help="names of corpora, opus:CORPUS, or OWNER/NAME on the hub; none: list the names")] = None,
+    languages: Annotated[str, typer.Option(help="of the source and the translation")] = "en-de",
+    folder: Annotated[Optional[Path], typer.Option(help="keeps downloads, instead of the folder that `ppde run` looks in")] = None,
+):
+    "Fetch parallel corpora and English paraphrases by name."
+    if not names: typer.echo(f"parallel: {', '.join(CORPORA)}\nEnglish:  {', '.join(PARAPHRASES)}")
+    source, _, target = languages.partition("-")
+    with plain_errors():
+        _quiet_libraries()
+        for name in names or []:
+            files = download_paraphrases(name, folder) if name in PARAPHRASES else download_corpus(name, (source, target), folder)
+            for split, paths in files.items(): typer.echo(f"{name}, {split}: {', '.join(map(str, paths))} ({sum(path.stat().st_size for path in paths) / 2**20:,.1f} MiB)")
 
 # %% ../nbs/08_cli.ipynb #e8fb32e4
 @app.command("recipe")

@@ -6,7 +6,7 @@
 __all__ = ['CORPORA', 'Result', 'OPUS_API', 'SPLITS', 'Place', 'find_place', 'Unavailable', 'Transient', 'patiently', 'fetch',
            'opus_url', 'opus_files', 'hub_paths', 'hub_files', 'corpora_folder', 'download', 'download_corpus']
 
-# %% ../nbs/00b_download.ipynb #dff1ffac
+# %% ../nbs/00b_download.ipynb #6a6fabe5
 import json
 import os
 import re
@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 from .recipe import InputError
 
-# %% ../nbs/00b_download.ipynb #ad0b72db
+# %% ../nbs/00b_download.ipynb #3ffe0420
 class Place(NamedTuple):
     "Where a corpus can be had."
 
@@ -49,7 +49,7 @@ CORPORA = {
     "news-commentary": Place("sentence-transformers/parallel-sentences-news-commentary", "News-Commentary"),
 }
 
-# %% ../nbs/00b_download.ipynb #2bf66f53
+# %% ../nbs/00b_download.ipynb #fcc561e7
 def find_place(
     name: str, # of `CORPORA`, `opus:NAME`, or the id of a data set on the hub, `OWNER/NAME` or `OWNER/NAME:CONFIG`
 ) -> Place | None: # None for what cannot be the name of a corpus
@@ -59,7 +59,7 @@ def find_place(
     repository, _, config = name.partition(":")
     return Place(repository, config=config) if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository) and not re.search(r"\.[a-z]\w*$", repository) else None
 
-# %% ../nbs/00b_download.ipynb #455fb361
+# %% ../nbs/00b_download.ipynb #a6959877
 class Unavailable(Exception):
     "A corpus cannot be had from one place; the message says why."
 
@@ -67,7 +67,7 @@ class Unavailable(Exception):
 class Transient(Exception):
     "Something went wrong that may go well in a moment."
 
-# %% ../nbs/00b_download.ipynb #ddc25c8b
+# %% ../nbs/00b_download.ipynb #97e4529a
 Result = TypeVar("Result")
 
 
@@ -83,14 +83,14 @@ def patiently(
         except Transient as error: reason = error
     raise Unavailable(f"{reason} ({tries} tries)")
 
-# %% ../nbs/00b_download.ipynb #0321dbd1
+# %% ../nbs/00b_download.ipynb #ac33edc8
 def _request(url: str, part: Path, tag: Path) -> urllib.request.Request:
     "Ask for what is missing of a file."
     headers = {"User-Agent": "ppde_nbdev"}
     if part.exists() and tag.exists(): headers |= {"Range": f"bytes={part.stat().st_size}-", "If-Range": tag.read_text(encoding="utf8")}
     return urllib.request.Request(url, headers=headers)
 
-# %% ../nbs/00b_download.ipynb #5f47618b
+# %% ../nbs/00b_download.ipynb #abd7dc7b
 def _receive(url: str, part: Path) -> None:
     "Receive a file, or what is missing of it. Raises `Transient` when it ends too early."
     tag = part.with_name(part.name + ".tag")
@@ -105,7 +105,7 @@ def _receive(url: str, part: Path) -> None:
                 progress.update(len(chunk))
         if total is not None and part.stat().st_size != total: raise Transient(f"it ended after {part.stat().st_size:,} of {total:,} bytes")
 
-# %% ../nbs/00b_download.ipynb #9214cc23
+# %% ../nbs/00b_download.ipynb #ca197e03
 def _receive_or_say(url: str, part: Path) -> None:
     "Receive a file. Raises `Transient` or `Unavailable`."
     try: _receive(url, part)
@@ -115,7 +115,7 @@ def _receive_or_say(url: str, part: Path) -> None:
         raise Unavailable(f"the server answers {error.code}") from None
     except (OSError, HTTPException) as error: raise Transient(getattr(error, "reason", None) or str(error) or type(error).__name__) from None
 
-# %% ../nbs/00b_download.ipynb #a40aaaeb
+# %% ../nbs/00b_download.ipynb #1edd6cf0
 def fetch(
     url: str, # of a file
     path: str | Path, # where it shall be
@@ -132,7 +132,7 @@ def fetch(
     part.with_name(part.name + ".tag").unlink(missing_ok=True)
     return path
 
-# %% ../nbs/00b_download.ipynb #0e574b61
+# %% ../nbs/00b_download.ipynb #6b4c10cf
 OPUS_API = "https://opus.nlpl.eu/opusapi/"
 
 
@@ -149,7 +149,7 @@ def opus_url(
     except (ValueError, LookupError, TypeError) as error: raise Unavailable(f"its index gives no list of corpora ({error})") from None
     finally: answer.unlink()
 
-# %% ../nbs/00b_download.ipynb #078009aa
+# %% ../nbs/00b_download.ipynb #4f925524
 def opus_files(
     corpus: str, # name at OPUS
     languages: tuple[str, str],
@@ -164,7 +164,7 @@ def opus_files(
     path.unlink()
     raise Unavailable(f"the archive it sends is damaged ({damaged})")
 
-# %% ../nbs/00b_download.ipynb #005317c5
+# %% ../nbs/00b_download.ipynb #e5d1218c
 def _from_hub(action: Callable[[], Result]) -> Result:
     "Ask the hub. Raises `Transient` or `Unavailable`."
     try: return action()
@@ -177,7 +177,7 @@ def _from_hub(action: Callable[[], Result]) -> Result:
     except (ValueError, RuntimeError) as error: raise Unavailable(str(error).splitlines()[0]) from None
     except (OSError, httpx2.TransportError) as error: raise Transient((str(error).splitlines() or [type(error).__name__])[0]) from None
 
-# %% ../nbs/00b_download.ipynb #af0f98e2
+# %% ../nbs/00b_download.ipynb #4f304bcc
 SPLITS = {"train": ("train",), "dev": ("dev", "validation")}
 
 
@@ -192,7 +192,7 @@ def hub_paths(
     files = {split: [file.rpartition("@")[2].partition("/") for file in found] for split, found in builder.config.data_files.items()}
     return {split: [f"{path}@{revision}" for revision, _, path in files[name]] for split, names in SPLITS.items() for name in names if name in files}
 
-# %% ../nbs/00b_download.ipynb #b8dfc3ab
+# %% ../nbs/00b_download.ipynb #a5d4af4d
 def hub_files(
     place: Place, # on the hub
     config: str | None, # of the data set
@@ -205,12 +205,12 @@ def hub_files(
         return Path(patiently(lambda: _from_hub(lambda: hf_hub_download(place.hub, name, repo_type="dataset", revision=revision, local_dir=folder))))
     return {split: [one(path) for path in tqdm(split_paths, desc=f"{place.hub} ({split})", delay=2, leave=False)] for split, split_paths in paths.items()}
 
-# %% ../nbs/00b_download.ipynb #a5bf3f91
+# %% ../nbs/00b_download.ipynb #4fdbbe8b
 def corpora_folder() -> Path:
     "Name the folder that keeps downloads: `~/.cache/ppde/corpora`, or below `XDG_CACHE_HOME`."
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ppde" / "corpora"
 
-# %% ../nbs/00b_download.ipynb #88702d53
+# %% ../nbs/00b_download.ipynb #43ee3d03
 def _ways(place: Place, languages: tuple[str, str] | None, folder: Path) -> dict[str, Callable[[], dict[str, list[Path]]]]:
     "List the ways to get a corpus, in the order in which they are tried."
     config = place.config or ("-".join(languages) if languages else None)
@@ -219,7 +219,7 @@ def _ways(place: Place, languages: tuple[str, str] | None, folder: Path) -> dict
     if place.opus: ways[f"OPUS ({place.opus})"] = lambda: opus_files(place.opus, languages, folder)
     return ways
 
-# %% ../nbs/00b_download.ipynb #01c5d24e
+# %% ../nbs/00b_download.ipynb #ba248cce
 def download(
     name: str, # what the corpus is called
     place: Place, # where it can be had
@@ -242,7 +242,7 @@ def download(
                 return files
     raise InputError(f"cannot fetch the corpus {name}{f' ({chr(45).join(languages)})' if languages else ''} from {'; nor from '.join(reasons)}; try again later, or fetch it by hand and give its files instead of its name")
 
-# %% ../nbs/00b_download.ipynb #4b1d1b69
+# %% ../nbs/00b_download.ipynb #d20607c9
 def download_corpus(
     name: str, # what `find_place` knows
     languages: tuple[str, str] = ("en", "de"), # of the source and the translation
@@ -252,5 +252,5 @@ def download_corpus(
     place = find_place(name)
     if place is None: raise InputError(f"there is no corpus {name}; choose from {', '.join(CORPORA)}, or name opus:CORPUS or OWNER/NAME on the hub")
     title = name.lower() if name.lower() in CORPORA else name.replace("/", "--").replace(":", "--")
-    if any(not language.isalnum() for language in languages): raise InputError(f"{'-'.join(languages)} is no pair of language codes; write en-de")
+    if not all(language.isalnum() for language in languages): raise InputError(f"{'-'.join(languages)} is no pair of language codes; write en-de")
     return download(name, place, languages, Path(folder or corpora_folder()) / f"{title}-{'-'.join(languages)}")

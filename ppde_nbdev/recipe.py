@@ -54,6 +54,11 @@ class StudentParameters(BaseModel):
     alignment_iterations: Count = Field(5, description="EM iterations of the word alignment (IBM model 1)")
     rarity_exponent: float = Field(0.35, ge=0, description="translation probabilities are divided by the English piece's frequency to this power")
     min_translation_weight: Share = Field(0.02, description="English pieces that weigh less than this do not shape a new embedding")
+    trim: bool = Field(True, description="cut a checkpoint's vocabulary to what the corpora and their scripts need")
+    reserve_pieces: int = Field(20_000, ge=0, description="word pieces in the scripts of the corpora that a trimmed checkpoint keeps although they do not occur, the most frequent first")
+    layers: Count | None = Field(None, description="layers that the student keeps, evenly taken; all when not set")
+    body: Literal["transformer", "static"] = Field("transformer", description="`static`: no layers, only an embedding for each word piece, and their mean")
+    freeze_body: bool = Field(False, description="train nothing but the embeddings of new word pieces, so that English embeddings stay the teacher's")
 
 # %% ../nbs/00_recipe.ipynb #09279e31
 class TrainingParameters(BaseModel):
@@ -107,7 +112,7 @@ RECIPES = {
     "quick": Recipe(name="quick", minutes=2),
     "bilingual": Recipe(name="bilingual", minutes=15),
     "card": Recipe(
-        name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base",
+        name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base", trim=False,
         corpora=("tatoeba", "wikimatrix", "ted2020", "opensubtitles", "europarl", "news-commentary"),
         max_length_ratio=0, foreign_probability=1, min_score=1.075,
         max_seq_length=256, max_sentence_chars=600, max_pairs_per_file=1_000_000, source_share=1.0, corpus_balance=1.0,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['INSIDE', 'NULL', 'keep_accents', 'count_words', 'learn_pieces', 'grow_tokenizer', 'segment', 'Links', 'count_links',
            'align', 'prefer_rare', 'starting_embeddings', 'cut_pieces', 'replace_vocabulary', 'grow_student',
-           'make_student']
+           'drop_new_pieces', 'freeze_body', 'make_student']
 
 # %% ../nbs/04_student.ipynb #c7e72f6e
 from collections import Counter
@@ -25,8 +25,9 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 from .recipe import InputError, Recipe
+from .sizes import keep_layers, make_static, match_teacher
 from .teacher import load_model
-from .trim import plain_tokenizer
+from .trim import count_pieces, keep_pieces, plain_tokenizer, trim_student
 
 # %% ../nbs/04_student.ipynb #ca3e0465
 def keep_accents(
@@ -97,8 +98,8 @@ def grow_tokenizer(
 ) -> PreTrainedTokenizerFast: # keeps accents; old pieces keep their numbers
     "Add word pieces to a tokenizer."
     model = TokenizerModel.from_transformers_tokenizer(keep_accents(tokenizer))
-    known = model.vocabulary
-    model = model.add_tokens_to_vocabulary([piece for piece in pieces if piece not in known], preprocess_tokens=False)
+    for piece in pieces: # one by one, because a piece of byte-pair encoding brings the parts that it is merged from
+        if piece not in model.model.vocab: model.model.add_token(piece)
     grown = plain_tokenizer(model, tokenizer)
     assert tokenizer.get_vocab().items() <= grown.get_vocab().items()
     return grown
@@ -256,19 +257,58 @@ def grow_student(
     start = starting_embeddings(table[:old], links, weight, fallback, min_translation_weight)
     return replace_vocabulary(teacher, tokenizer, start)
 
+# %% ../nbs/04_student.ipynb #4385f77e
+def drop_new_pieces(
+    student: SentenceTransformer, # grown; left as it is
+    first_new: int, # pieces from this number on are new
+    sentences: Sequence[str], # in the teacher's language
+) -> SentenceTransformer: # cuts these sentences as its teacher does, accents apart
+    "Take out the new pieces that occur in the teacher's language."
+    while len(used := np.flatnonzero(count_pieces(student.tokenizer, sentences)[first_new:])):
+        student = keep_pieces(student, np.delete(np.arange(len(student.tokenizer)), first_new + used))
+    return student
+
+# %% ../nbs/04_student.ipynb #d58e71f2
+def freeze_body(
+    student: SentenceTransformer, # changed in place; call it again after loading, since a folder does not say what is frozen
+    first_new: int, # pieces from this number on are trained
+) -> None:
+    "Leave nothing to train but the embeddings of the new pieces, whether gradients are dense or sparse."
+    words = student[0].model.get_input_embeddings().weight
+    student.requires_grad_(False)
+    words.requires_grad_(True)
+
+    def only_new(gradient):
+        if not gradient.is_sparse: return gradient.index_fill(0, torch.arange(first_new, device=gradient.device), 0.0)
+        gradient = gradient.coalesce()
+        new = gradient.indices()[0] >= first_new
+        return torch.sparse_coo_tensor(gradient.indices()[:, new], gradient.values()[new], gradient.shape, is_coalesced=True)
+    words.register_hook(only_new)
+
+# %% ../nbs/04_student.ipynb #31364df5
+def _grown(recipe: Recipe, teacher: SentenceTransformer, sources: Sequence[str], translations: Sequence[str]) -> SentenceTransformer:
+    "Grow a student as a recipe says; with a frozen body, without new pieces in English."
+    keys = ("vocabulary_size", "min_piece_count", "alignment_pairs", "alignment_iterations", "rarity_exponent", "min_translation_weight")
+    student = grow_student(teacher, sources, translations, **recipe.model_dump(include=set(keys)))
+    return drop_new_pieces(student, len(teacher.tokenizer), sources) if recipe.freeze_body else student
+
+
+def _loaded(recipe: Recipe, teacher: SentenceTransformer, sources: Sequence[str], translations: Sequence[str]) -> SentenceTransformer:
+    "Load a checkpoint as a recipe says, trimmed to the corpora or whole."
+    student = load_model(recipe.student, device=str(teacher.device))
+    student.max_seq_length = min(recipe.max_seq_length, student.max_seq_length or recipe.max_seq_length)
+    return trim_student(student, [*sources, *translations], recipe.reserve_pieces) if recipe.trim else student
+
 # %% ../nbs/04_student.ipynb #0961c85e
 def make_student(
     recipe: Recipe, # its student parameters count
     teacher: SentenceTransformer, # left as it is
     sources: Sequence[str], # English sentences
     translations: Sequence[str], # their translations
-) -> SentenceTransformer:
-    "Make the student that a recipe asks for. Raises `InputError` when a checkpoint cannot be loaded or has another dimension than the teacher."
-    if recipe.student == "grown":
-        keys = ("vocabulary_size", "min_piece_count", "alignment_pairs", "alignment_iterations", "rarity_exponent", "min_translation_weight")
-        return grow_student(teacher, sources, translations, **recipe.model_dump(include=set(keys)))
-    student = load_model(recipe.student, device=str(teacher.device))
-    student.max_seq_length = recipe.max_seq_length
-    dimensions = [model.get_embedding_dimension() for model in (student, teacher)]
-    if dimensions[0] != dimensions[1]: raise InputError(f"the student {recipe.student} has {dimensions[0]} dimensions and the teacher {dimensions[1]}; choose a student of the teacher's size")
-    return student
+) -> SentenceTransformer: # of the teacher's dimension and normalisation, with its prompts
+    "Make the student that a recipe asks for. Raises `InputError` when a checkpoint cannot be loaded or has fewer layers than asked for."
+    origin = _grown if recipe.student == "grown" else _loaded
+    student = origin(recipe, teacher, sources, translations)
+    if recipe.layers is not None: student = keep_layers(student, recipe.layers)
+    if recipe.body == "static": student = make_static(student, [*sources, *translations])
+    return match_teacher(student, teacher, sources)

