@@ -6,7 +6,7 @@
 __all__ = ['CORPORA', 'Result', 'OPUS_API', 'SPLITS', 'Place', 'find_place', 'Unavailable', 'Transient', 'patiently', 'fetch',
            'opus_url', 'opus_files', 'hub_paths', 'hub_files', 'corpora_folder', 'download', 'download_corpus']
 
-# %% ../nbs/00b_download.ipynb #6a6fabe5
+# %% ../nbs/00b_download.ipynb #47521ff5
 import json
 import os
 import re
@@ -24,13 +24,13 @@ import httpx2
 from datasets import load_dataset_builder
 from datasets.exceptions import DatasetNotFoundError
 from filelock import FileLock
-from huggingface_hub import hf_hub_download
+from huggingface_hub import hf_hub_download, is_offline_mode
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 from tqdm.auto import tqdm
 
 from .recipe import InputError
 
-# %% ../nbs/00b_download.ipynb #3ffe0420
+# %% ../nbs/00b_download.ipynb #82a9cc0b
 class Place(NamedTuple):
     "Where a corpus can be had."
 
@@ -49,7 +49,7 @@ CORPORA = {
     "news-commentary": Place("sentence-transformers/parallel-sentences-news-commentary", "News-Commentary"),
 }
 
-# %% ../nbs/00b_download.ipynb #fcc561e7
+# %% ../nbs/00b_download.ipynb #31669187
 def find_place(
     name: str, # of `CORPORA`, `opus:NAME`, or the id of a data set on the hub, `OWNER/NAME` or `OWNER/NAME:CONFIG`
 ) -> Place | None: # None for what cannot be the name of a corpus
@@ -59,7 +59,7 @@ def find_place(
     repository, _, config = name.partition(":")
     return Place(repository, config=config) if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repository) and not re.search(r"\.[a-z]\w*$", repository) else None
 
-# %% ../nbs/00b_download.ipynb #a6959877
+# %% ../nbs/00b_download.ipynb #103008fd
 class Unavailable(Exception):
     "A corpus cannot be had from one place; the message says why."
 
@@ -67,7 +67,7 @@ class Unavailable(Exception):
 class Transient(Exception):
     "Something went wrong that may go well in a moment."
 
-# %% ../nbs/00b_download.ipynb #97e4529a
+# %% ../nbs/00b_download.ipynb #3acde87f
 Result = TypeVar("Result")
 
 
@@ -83,14 +83,14 @@ def patiently(
         except Transient as error: reason = error
     raise Unavailable(f"{reason} ({tries} tries)")
 
-# %% ../nbs/00b_download.ipynb #ac33edc8
+# %% ../nbs/00b_download.ipynb #ffe5cd71
 def _request(url: str, part: Path, tag: Path) -> urllib.request.Request:
     "Ask for what is missing of a file."
     headers = {"User-Agent": "ppde_nbdev"}
     if part.exists() and tag.exists(): headers |= {"Range": f"bytes={part.stat().st_size}-", "If-Range": tag.read_text(encoding="utf8")}
     return urllib.request.Request(url, headers=headers)
 
-# %% ../nbs/00b_download.ipynb #abd7dc7b
+# %% ../nbs/00b_download.ipynb #b05db456
 def _receive(url: str, part: Path) -> None:
     "Receive a file, or what is missing of it. Raises `Transient` when it ends too early."
     tag = part.with_name(part.name + ".tag")
@@ -105,7 +105,7 @@ def _receive(url: str, part: Path) -> None:
                 progress.update(len(chunk))
         if total is not None and part.stat().st_size != total: raise Transient(f"it ended after {part.stat().st_size:,} of {total:,} bytes")
 
-# %% ../nbs/00b_download.ipynb #ca197e03
+# %% ../nbs/00b_download.ipynb #061139be
 def _receive_or_say(url: str, part: Path) -> None:
     "Receive a file. Raises `Transient` or `Unavailable`."
     try: _receive(url, part)
@@ -115,7 +115,7 @@ def _receive_or_say(url: str, part: Path) -> None:
         raise Unavailable(f"the server answers {error.code}") from None
     except (OSError, HTTPException) as error: raise Transient(getattr(error, "reason", None) or str(error) or type(error).__name__) from None
 
-# %% ../nbs/00b_download.ipynb #1edd6cf0
+# %% ../nbs/00b_download.ipynb #c5d8c1fe
 def fetch(
     url: str, # of a file
     path: str | Path, # where it shall be
@@ -132,7 +132,7 @@ def fetch(
     part.with_name(part.name + ".tag").unlink(missing_ok=True)
     return path
 
-# %% ../nbs/00b_download.ipynb #6b4c10cf
+# %% ../nbs/00b_download.ipynb #95d4c92c
 OPUS_API = "https://opus.nlpl.eu/opusapi/"
 
 
@@ -149,7 +149,7 @@ def opus_url(
     except (ValueError, LookupError, TypeError) as error: raise Unavailable(f"its index gives no list of corpora ({error})") from None
     finally: answer.unlink()
 
-# %% ../nbs/00b_download.ipynb #4f925524
+# %% ../nbs/00b_download.ipynb #6d119aac
 def opus_files(
     corpus: str, # name at OPUS
     languages: tuple[str, str],
@@ -164,9 +164,10 @@ def opus_files(
     path.unlink()
     raise Unavailable(f"the archive it sends is damaged ({damaged})")
 
-# %% ../nbs/00b_download.ipynb #e5d1218c
+# %% ../nbs/00b_download.ipynb #c4e06e13
 def _from_hub(action: Callable[[], Result]) -> Result:
     "Ask the hub. Raises `Transient` or `Unavailable`."
+    if is_offline_mode(): raise Unavailable("this process works offline (HF_HUB_OFFLINE)")
     try: return action()
     except HfHubHTTPError as error:
         code = getattr(error.response, "status_code", 0)
@@ -177,7 +178,7 @@ def _from_hub(action: Callable[[], Result]) -> Result:
     except (ValueError, RuntimeError) as error: raise Unavailable(str(error).splitlines()[0]) from None
     except (OSError, httpx2.TransportError) as error: raise Transient((str(error).splitlines() or [type(error).__name__])[0]) from None
 
-# %% ../nbs/00b_download.ipynb #4f304bcc
+# %% ../nbs/00b_download.ipynb #ae9706ba
 SPLITS = {"train": ("train",), "dev": ("dev", "validation")}
 
 
@@ -192,25 +193,25 @@ def hub_paths(
     files = {split: [file.rpartition("@")[2].partition("/") for file in found] for split, found in builder.config.data_files.items()}
     return {split: [f"{path}@{revision}" for revision, _, path in files[name]] for split, names in SPLITS.items() for name in names if name in files}
 
-# %% ../nbs/00b_download.ipynb #a5d4af4d
+# %% ../nbs/00b_download.ipynb #1201f856
 def hub_files(
     place: Place, # on the hub
     config: str | None, # of the data set
     folder: Path, # where the files shall be
 ) -> dict[str, list[Path]]: # by split
     "Fetch a data set from the hub. Raises `Unavailable`."
-    paths = {"train": [f"{place.file}@main"]} if place.file else patiently(lambda: hub_paths(place.hub, config))
+    paths = {"train": [f"{place.file}@main"]} if place.file else patiently(lambda: hub_paths(place.hub, config), tries=2)
     def one(path: str) -> Path:
         name, _, revision = path.rpartition("@")
-        return Path(patiently(lambda: _from_hub(lambda: hf_hub_download(place.hub, name, repo_type="dataset", revision=revision, local_dir=folder))))
+        return Path(patiently(lambda: _from_hub(lambda: hf_hub_download(place.hub, name, repo_type="dataset", revision=revision, local_dir=folder)), tries=2))
     return {split: [one(path) for path in tqdm(split_paths, desc=f"{place.hub} ({split})", delay=2, leave=False)] for split, split_paths in paths.items()}
 
-# %% ../nbs/00b_download.ipynb #4fdbbe8b
+# %% ../nbs/00b_download.ipynb #e6be8f14
 def corpora_folder() -> Path:
     "Name the folder that keeps downloads: `~/.cache/ppde/corpora`, or below `XDG_CACHE_HOME`."
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ppde" / "corpora"
 
-# %% ../nbs/00b_download.ipynb #43ee3d03
+# %% ../nbs/00b_download.ipynb #180bfb20
 def _ways(place: Place, languages: tuple[str, str] | None, folder: Path) -> dict[str, Callable[[], dict[str, list[Path]]]]:
     "List the ways to get a corpus, in the order in which they are tried."
     config = place.config or ("-".join(languages) if languages else None)
@@ -219,7 +220,7 @@ def _ways(place: Place, languages: tuple[str, str] | None, folder: Path) -> dict
     if place.opus: ways[f"OPUS ({place.opus})"] = lambda: opus_files(place.opus, languages, folder)
     return ways
 
-# %% ../nbs/00b_download.ipynb #ba248cce
+# %% ../nbs/00b_download.ipynb #c16f85b4
 def download(
     name: str, # what the corpus is called
     place: Place, # where it can be had
@@ -242,7 +243,7 @@ def download(
                 return files
     raise InputError(f"cannot fetch the corpus {name}{f' ({chr(45).join(languages)})' if languages else ''} from {'; nor from '.join(reasons)}; try again later, or fetch it by hand and give its files instead of its name")
 
-# %% ../nbs/00b_download.ipynb #d20607c9
+# %% ../nbs/00b_download.ipynb #ff9a59c0
 def download_corpus(
     name: str, # what `find_place` knows
     languages: tuple[str, str] = ("en", "de"), # of the source and the translation
