@@ -282,7 +282,7 @@ def freeze_body(
         if not gradient.is_sparse: return gradient.index_fill(0, torch.arange(first_new, device=gradient.device), 0.0)
         gradient = gradient.coalesce()
         new = gradient.indices()[0] >= first_new
-        return torch.sparse_coo_tensor(gradient.indices()[:, new], gradient.values()[new], gradient.shape, is_coalesced=True)
+        return torch.sparse_coo_tensor(gradient.indices()[:, new], gradient.values()[new], gradient.shape, is_coalesced=True, check_invariants=False)
     words.register_hook(only_new)
 
 # %% ../nbs/04_student.ipynb #31364df5
