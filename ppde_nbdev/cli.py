@@ -300,4 +300,5 @@ def recipe_command(
     with plain_errors(): typer.echo(recipe_to_toml(load_recipe(recipe)), nl=False)
 
 # %% ../nbs/08_cli.ipynb #a87151fd
+#| eval: false
 if __name__ == "__main__": app()
