@@ -255,7 +255,9 @@ def read_arrow(
         table = pa.ipc.open_file(file)
         batches = map(table.get_batch, range(table.num_record_batches))
     else: batches = pa.ipc.open_stream(file)
-    for batch in batches: yield table_rows(pa.table(batch), wanted)
+    for batch in batches:
+        batch.validate(full=True) # the lengths in a damaged file can lead outside its memory
+        yield table_rows(pa.table(batch), wanted)
 
 # %% ../nbs/00a_formats.ipynb #f10511fc
 def _json_pair(line: bytes, wanted: Wanted) -> tuple[str, list[str], float | None] | None:
