@@ -224,7 +224,8 @@ def table_rows(
     table: pa.Table, # any
     wanted: Wanted, # says which columns
 ) -> Rows:
-    "Take the pairs out of a table with named columns. Raises `InputError` when it has fewer than two columns of text."
+    "Take the pairs out of a table with named columns. Raises `InputError` when it has fewer than two columns of text, and `ArrowInvalid` when it is damaged."
+    table.validate(full=True) # lengths in a damaged file can lead outside its memory, and its text be no UTF-8
     while structs := [field.name for field in table.schema if pa.types.is_struct(field.type)]:
         table = table.flatten()
         table = table.rename_columns([name.removeprefix(f"{structs[0]}.") for name in table.column_names])
@@ -255,9 +256,7 @@ def read_arrow(
         table = pa.ipc.open_file(file)
         batches = map(table.get_batch, range(table.num_record_batches))
     else: batches = pa.ipc.open_stream(file)
-    for batch in batches:
-        batch.validate(full=True) # the lengths in a damaged file can lead outside its memory
-        yield table_rows(pa.table(batch), wanted)
+    for batch in batches: yield table_rows(pa.table(batch), wanted)
 
 # %% ../nbs/00a_formats.ipynb #f10511fc
 def _json_pair(line: bytes, wanted: Wanted) -> tuple[str, list[str], float | None] | None:
