@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['count_pieces', 'letter_script', 'find_scripts', 'piece_texts', 'required_pieces', 'choose_pieces', 'plain_tokenizer',
-           'remove_pieces', 'keep_pieces', 'trim_student', 'SegmentationChange', 'segmentation_change']
+           'remove_pieces', 'keep_pieces', 'trim_student', 'SegmentationChange', 'segmentation_change', 'TrainingCost',
+           'training_cost']
 
 # %% ../nbs/03b_trim.ipynb #738edc56
 import unicodedata
@@ -99,13 +100,14 @@ def choose_pieces(
     rules: TokenizerModel, # a tokenizer
     counts: np.ndarray, # (pieces,) from `count_pieces`
     scripts: Collection[str], # from `find_scripts`
-    reserve: int = 20_000, # pieces of these scripts, the most frequent first, that stay unseen
+    reserve: int = 20_000, # pieces of these scripts that did not occur, the most frequent first
 ) -> np.ndarray: # numbers, ascending
     "Choose the pieces that stay: used ones, required ones, single characters and the reserve."
     texts = piece_texts(rules)
     written = [number for number, text in enumerate(texts) if text is not None and all(letter_script(character) in ("", *scripts) for character in text)]
     single = {number for number in written if len(texts[number]) == 1}
-    kept = required_pieces(rules) | single | set(written[:reserve]) | set(np.flatnonzero(counts).tolist())
+    kept = required_pieces(rules) | single | set(np.flatnonzero(counts).tolist())
+    kept |= set([number for number in written if number not in kept][:reserve])
     return np.array(sorted(_with_parts(rules, kept) if isinstance(rules.model, BPE) else kept))
 
 # %% ../nbs/03b_trim.ipynb #c5979c08
@@ -170,3 +172,31 @@ def segmentation_change(
     cuts = [[encoding.tokens for encoding in _encoder(tokenizer).encode_batch(list(sentences), add_special_tokens=False)] for tokenizer in (before, after)]
     unknown = [sum(tokens.count(before.unk_token) for tokens in cut) / max(1, sum(map(len, cut))) for cut in cuts]
     return SegmentationChange(float(np.mean([old != new for old, new in zip(*cuts)])), *unknown)
+
+# %% ../nbs/03b_trim.ipynb #2fd8abf9
+class TrainingCost(NamedTuple):
+    "What a model costs to keep and to train."
+
+    parameters: int
+    file_mib: float # of its weights
+    optimizer_mib: float # AdamW's two moments, float32
+    step_seconds: float # forward, backward and AdamW, the median of several
+
+# %% ../nbs/03b_trim.ipynb #37471459
+def training_cost(
+    model: SentenceTransformer, # its weights change by nothing: the learning rate is 0
+    sentences: Sequence[str], # a batch
+    steps: int = 5, # to take the median of
+) -> TrainingCost:
+    "Measure what a step of training costs on this machine."
+    features, seconds = model.preprocess(list(sentences)), []
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)
+    for _ in range(steps + 1): # the first makes the moments, and is not counted
+        start = perf_counter()
+        model(dict(features))["sentence_embedding"].square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(perf_counter() - start)
+    weights = list(model.parameters())
+    mib = [sum(size(weight) for weight in weights) / 2**20 for size in (lambda weight: weight.numel() * weight.element_size(), lambda weight: 8 * weight.numel())]
+    return TrainingCost(sum(weight.numel() for weight in weights), *mib, float(np.median(seconds[1:])))
