@@ -122,7 +122,7 @@ def load_development_data(
     recipe: Recipe, # its `dev`, `sts_en` and `sts_de` count
 ) -> DevelopmentData:
     "Read what a recipe is measured on. Raises `InputError` for files that are missing, wrong, or do not correspond."
-    pairs = read_pairs(find_files([recipe.dev], "dev")[0])
+    pairs = read_pairs(find_files([recipe.dev], "dev", (recipe.source_language, recipe.target_language))[0])
     english, german = load_sts(recipe.sts_en, "sts_en"), load_sts(recipe.sts_de, "sts_de")
     if english and german and [pair.score for pair in english] != [pair.score for pair in german]:
         raise InputError(f"{recipe.sts_en} and {recipe.sts_de} do not correspond: they must hold the same pairs, with the same scores, in the same order")

@@ -166,7 +166,7 @@ def test_a_hundredth_of_the_large_benchmark(tmp_path):
     lines = (tmp_path / "corpus.tsv").read_text(encoding="utf8").splitlines()
     assert figures["account"]["read"] == len(lines) == 40_000
     assert figures["account"]["kept"] == len(set(lines)) == 40_000 - figures["account"]["duplicate"]
-    assert figures["peak_mib"] < 700
+    assert figures["peak_mib"] < 1024 # half of what the full size may take; most of it is the libraries
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
