@@ -446,12 +446,12 @@ class Watch(TrainerCallback, ExportableState):
 
 # %% ../nbs/05_distill.ipynb #ff463b7b
 @patch
-def on_log(self: Watch, arguments, state, control, logs, **_):
+def on_log(self: Watch, arguments, state, control, logs, model, **_):
     if "loss" not in logs: return
     self.losses.append({"seconds": self.seconds, "step": state.global_step, "loss": logs["loss"]})
     if self.bar.disable: return
     sentences, tokens = (self.loss.seen / (self.seconds - self.started)).tolist()
-    share = training_operations(self.loss.model, sentences, tokens) / self.limit
+    share = training_operations(model, sentences, tokens) / self.limit
     rates = f"{sentences * arguments.world_size:.0f} sentences/s, {tokens * arguments.world_size:.0f} tokens/s, {share:.0%} of the limit"
     self.bar.set_postfix_str(f"step {state.global_step}, loss {logs['loss']:.3f}, {rates}")
 
