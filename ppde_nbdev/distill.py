@@ -44,11 +44,12 @@ def tokenize(
     tokenizer: PreTrainedTokenizerFast, # the student's
     sentences: Sequence[str], # n sentences
     max_seq_length: int, # longer ones are cut, special tokens counted in
+    prompt: str = "", # put before each
 ) -> pa.Array: # n lists of int32
     "Tokenise sentences, special tokens included, without padding."
     blocks = [pa.array([], pa.list_(pa.int32()))]
     for start in range(0, len(sentences), 10_000):
-        numbers = tokenizer(sentences[start : start + 10_000], truncation=True, max_length=max_seq_length, padding=False, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+        numbers = tokenizer([prompt + sentence for sentence in sentences[start : start + 10_000]], truncation=True, max_length=max_seq_length, padding=False, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
         blocks.append(pa.array(numbers, pa.list_(pa.int32())))
     return pa.concat_arrays(blocks)
 
@@ -60,11 +61,12 @@ def sentence_examples(
     corpora: Sequence[str], # n names of corpora
     is_source: bool, # whether `sentences` are in the teacher's language
     max_seq_length: int, # longer sentences are cut
+    prompt: str = "", # put before each
 ) -> Dataset: # columns `input_ids`, `target`, `is_source`, `corpus`; a sentence and target once
     "Make an example of each distinct sentence."
     table = pa.table({"sentence": pa.array(sentences, pa.string()), "target": sentence_keys(sources), "corpus": pa.array(corpora, pa.string())})
     distinct = table.group_by(["sentence", "target"], use_threads=False).aggregate([("corpus", "first")])
-    numbers = tokenize(tokenizer, distinct["sentence"].to_pylist(), max_seq_length)
+    numbers = tokenize(tokenizer, distinct["sentence"].to_pylist(), max_seq_length, prompt)
     side = pa.array([is_source] * len(distinct), pa.bool_())
     return Dataset(pa.table({"input_ids": numbers, "target": distinct["target"], "is_source": side, "corpus": distinct["corpus_first"]}))
 
@@ -73,21 +75,23 @@ def training_examples(
     tokenizer: PreTrainedTokenizerFast, # the student's
     pairs: Dataset, # columns `source`, `translation`, `corpus`
     max_seq_length: int, # longer sentences are cut
+    prompt: str = "", # put before each sentence, the student's `default_prompt`
 ) -> Dataset: # columns `input_ids`, `target`, `is_source`, `corpus`
     "Make an example of each distinct translation and of each distinct source sentence."
     sources, corpora = pairs["source"][:], pairs["corpus"][:]
     halves = [(pairs["translation"][:], False), (sources, True)]
-    return concatenate_datasets([sentence_examples(tokenizer, sentences, sources, corpora, is_source, max_seq_length) for sentences, is_source in halves])
+    return concatenate_datasets([sentence_examples(tokenizer, sentences, sources, corpora, is_source, max_seq_length, prompt) for sentences, is_source in halves])
 
 # %% ../nbs/05_distill.ipynb #e0da7f03
 def draw_counts(
     sizes: Sequence[int], # examples in each corpus
     balance: float, # 1: every corpus the same weight; 0: each by its size
+    weights: Sequence[float] | float = 1.0, # of each corpus, besides
 ) -> np.ndarray: # in all as many as there are examples, but for rounding
     "Decide how many examples each corpus gives to an epoch."
     sizes = np.asarray(sizes)
-    weights = sizes ** (1.0 - balance)
-    return np.round(weights / max(1.0, weights.sum()) * sizes.sum()).astype(int)
+    shares = sizes ** (1.0 - balance) * np.asarray(weights) * (sizes > 0)
+    return np.round(shares / (shares.sum() or 1.0) * sizes.sum()).astype(int)
 
 # %% ../nbs/05_distill.ipynb #4a3fd693
 class TokenBatchSampler(BatchSampler):
@@ -99,6 +103,7 @@ class TokenBatchSampler(BatchSampler):
         batch_size: int = 256, # sentences in a batch, at most
         source_share: float = 0.3, # share of the source sentences in an epoch
         balance: float = 0.0, # 1: every corpus the same weight; 0: each by its size
+        weights: dict[str, float] = {}, # of corpora by name, besides; 1 where none is given
         seed: int = 0, # of every random choice
         window: int = 8192, # sentences sorted together
         multiple: int = 1, # the number of batches is a multiple of this (processes, or batches to a step)
@@ -107,9 +112,12 @@ class TokenBatchSampler(BatchSampler):
         self.source_share, self.balance, self.seed, self.epoch = source_share, balance, seed, 0
         table = examples.with_format("arrow")[:]
         self.lengths = pa.compute.list_value_length(table["input_ids"]).to_numpy()
-        corpus = table["corpus"].combine_chunks().dictionary_encode().indices.to_numpy()
+        encoded = table["corpus"].combine_chunks().dictionary_encode()
+        corpus, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
+        if unknown := set(weights) - set(names): raise InputError(f"corpus_weights names {', '.join(sorted(unknown))}, which is not trained on; the corpora are {', '.join(names)}")
+        self.weights = [weights.get(name, 1.0) for name in names]
         is_source = table["is_source"].to_numpy()
-        self.pools = [[np.flatnonzero((corpus == number) & (is_source == side)) for number in np.unique(corpus)] for side in (False, True)]
+        self.pools = [[np.flatnonzero((corpus == number) & (is_source == side)) for number in range(len(names))] for side in (False, True)]
         self.number = max(1, sum(1 for _ in self.draw_batches(0)) // multiple) * multiple
 
     def set_epoch(self, epoch: int) -> None: self.epoch = epoch
@@ -134,7 +142,7 @@ def epoch_examples(self: TokenBatchSampler, generator: np.random.Generator) -> n
     "Draw the examples of an epoch in random order."
     drawn = []
     for pools, share in zip(self.pools, (1.0, self.source_share)):
-        counts = draw_counts([len(pool) for pool in pools], self.balance)
+        counts = draw_counts([len(pool) for pool in pools], self.balance, self.weights)
         drawn += [draw(pool, round(count * share), generator) for pool, count in zip(pools, counts)]
     return generator.permutation(np.concatenate(drawn))
 
@@ -670,7 +678,7 @@ def distill(
     "Train a student on its targets. Raises `InputError` when the loss becomes no number or the student collapses; the best model so far is then in `folder/best`."
     processes = int(os.environ.get("WORLD_SIZE", 1))
     together = processes * recipe.gradient_accumulation_steps
-    sampler = TokenBatchSampler(examples, recipe.batch_tokens, recipe.batch_size, recipe.source_share, recipe.corpus_balance, recipe.seed, multiple=together)
+    sampler = TokenBatchSampler(examples, recipe.batch_tokens, recipe.batch_size, recipe.source_share, recipe.corpus_balance, recipe.corpus_weights, recipe.seed, multiple=together)
     budget = make_budget(recipe, len(sampler), processes)
     trainer = make_trainer(student, examples, store, recipe, folder, sampler, budget, evaluator)
     watch = Watch(budget, trainer.loss, progress)

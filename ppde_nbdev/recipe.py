@@ -69,6 +69,7 @@ class TrainingParameters(BaseModel):
     loss: Literal["mse"] = Field("mse", description="mean squared error to the teacher's embedding, as a share of the targets' mean square")
     source_share: Share = Field(0.3, description="share of the source sentences trained on in each epoch, besides all translations")
     corpus_balance: Share = Field(0.5, description="1: every corpus is drawn with the same weight; 0: each by its size")
+    corpus_weights: dict[str, Positive] = Field({}, description="how often corpora are drawn, by name, beside what `corpus_balance` gives them: 2 is twice as often; 1 where none is set")
     batch_tokens: Count = Field(1536, description="word pieces in a batch, padding included, at most")
     batch_size: Count = Field(256, description="sentences in a batch, at most")
     learning_rate: Positive = Field(1e-4, description="peak learning rate of the body")
@@ -170,6 +171,7 @@ def recipe_to_toml(
     "Write a recipe as TOML, with the meaning of each parameter as a comment."
     document = tomlkit.document()
     for key, value in recipe.model_dump(mode="json", exclude_none=True).items():
-        document[key] = value
+        document[key] = tomlkit.inline_table() if isinstance(value, dict) else value # a table would swallow the keys below it
+        if isinstance(value, dict): document[key].update(value)
         document.item(key).comment(Recipe.model_fields[key].description)
     return tomlkit.dumps(document)

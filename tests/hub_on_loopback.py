@@ -4,6 +4,7 @@
 `folder/opus/CORPUS/XX-YY.zip`. Give `hub.environment` to the process of the client. `hub.faults` holds what goes wrong,
 `hub.requests` what was asked for. What is answered follows the installed `huggingface_hub` (`HfApi`, `hf_hub_download`).
 """
+import base64
 import hashlib
 import json
 import re
@@ -148,6 +149,26 @@ class Handler(BaseHTTPRequestHandler):
         folders = {"/".join(entry["path"].split("/")[:depth]) for entry in entries for depth in range(1, entry["path"].count("/") + 1)}
         self.json([entry for entry in entries if entry["path"] in wanted] + [{"type": "directory", "path": path, "oid": REVISION, "size": 0} for path in wanted if path in folders])
 
+    def create(self) -> None:
+        "Make a repository. It exists once something is in it."
+        wanted = json.loads(self.body)
+        self.json({"url": f"{self.hub.url}/{wanted['organization']}/{wanted['name']}"})
+
+    def validate(self) -> None: self.json({"errors": [], "warnings": []})
+
+    def preupload(self, name: str) -> None:
+        "Ask for every file as part of the commit itself."
+        self.json({"files": [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None} for file in json.loads(self.body)["files"]]})
+
+    def commit(self, name: str) -> None:
+        "Write the files of a commit."
+        for line in map(json.loads, self.body.splitlines()):
+            if line["key"] != "file": continue
+            path = self.hub.folder / "models" / name / line["value"]["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(base64.b64decode(line["value"]["content"]))
+        self.json({"success": True, "commitOid": REVISION, "commitUrl": f"{self.hub.url}/{name}/commit/{REVISION}"})
+
     def opus_index(self) -> None:
         "List the archives of a corpus, as OPUS does."
         corpus, languages = self.query["corpus"][0], sorted((self.query["source"][0], self.query["target"][0]))
@@ -165,6 +186,10 @@ ROUTES = [
     (rf"/api/(?P<kind>models|datasets)/{NAME}(/revision/[^/]+)?", Handler.info),
     (rf"/api/(?P<kind>models|datasets)/{NAME}/tree/[^/]+(/(?P<below>.+))?", Handler.tree),
     (rf"/api/(?P<kind>models|datasets)/{NAME}/paths-info/[^/]+", Handler.paths),
+    (r"/api/repos/create", Handler.create),
+    (r"/api/validate-yaml", Handler.validate),
+    (rf"/api/models/{NAME}/preupload/[^/]+", Handler.preupload),
+    (rf"/api/models/{NAME}/commit/[^/]+", Handler.commit),
     (r"/opusapi/?", Handler.opus_index),
     (r"/opus/(?P<file>.+)", Handler.opus_file),
 ]

@@ -7,7 +7,9 @@ import sys
 import time
 
 import pytest
-from conftest import SMALL, ppde
+from conftest import SMALL, ppde, write_small_corpus
+
+from ppde_nbdev.teacher import embed, load_model
 
 FIGURES = {"sts_en", "sts_de", "sts_en_de", "translation_en_de", "translation_de_en", "mse"}
 
@@ -23,7 +25,7 @@ def test_report_has_the_documented_names(finished_run):
     report = json.loads((finished_run[0] / "report.json").read_text(encoding="utf8"))
     for model in ("teacher", "initial", "student"): assert set(report[model]) == FIGURES
     assert set(report["seconds"]) == {"corpora", "student", "teacher", "evaluate before", "distill", "evaluate after"}
-    assert report["recipe"]["minutes"] == 0.1 and report["versions"]["sentence-transformers"]
+    assert report["recipe"]["epochs"] == 0.2 and report["versions"]["sentence-transformers"]
     assert report["steps"] > 0 and report["tokens"] > report["sentences"] > 0
     assert all(row["read"] == row["kept"] + sum(count for name, count in row.items() if name not in ("corpus", "read", "kept")) for row in report["corpora"])
 
@@ -67,13 +69,24 @@ def test_killed_run_goes_on(tmp_path, stage):
 
 
 def test_interrupt_leaves_a_model(tmp_path):
-    long = ["--minutes", "5", *SMALL[2:]]
+    long = ["--epochs", "100", *SMALL[2:], "--set", "save_steps=10"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     process = subprocess.Popen([sys.executable, "-u", "-m", "ppde_nbdev.cli", "run", "--out", "run", *long], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    for line in process.stdout:
-        if line.startswith("distill"): break
-    time.sleep(15)
+    while not list(tmp_path.glob("run/**/checkpoint-*/trainer_state.json")):
+        assert process.poll() is None
+        time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=300)
     assert process.returncode == 0
     assert json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf8"))["steps"] > 0
+
+
+def test_frozen_body_keeps_english(tmp_path):
+    corpus = write_small_corpus(tmp_path)
+    result = ppde("run", "--out", "run", *SMALL[2:], "--epochs", "2", *corpus, "--set", "freeze_body=true", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    english = [line.split("\t")[0] for line in (tmp_path / "small-dev.tsv").read_text(encoding="utf8").splitlines()]
+    teacher, student = (embed(load_model(name, device="cpu"), english) for name in ("sentence-transformers/all-MiniLM-L6-v2", str(tmp_path / "run" / "model")))
+    assert (teacher * student).sum(axis=1).min() > 0.9999
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf8"))
+    assert report["student"]["mse"] < report["initial"]["mse"]
