@@ -41,15 +41,16 @@ def load_test_sets(
     sts_de: str = "embedded", # the same rows in German
     mixed: str = "", # graded pairs of one sentence in each language
     passages: str = "", # a file of passages and questions
+    max_rows: int | None = None, # measure on no more than this many pairs, and graded pairs; None: on all
 ) -> TestSets:
     "Read test sets. Raises `InputError` for files that are missing, wrong, or do not correspond."
-    rows = read_pairs(find_files([pairs], "dev")[0])
+    rows = read_pairs(find_files([pairs], "dev")[0], max_rows)
     english, german = load_sts(sts_en, "sts_en"), load_sts(sts_de, "sts_de")
     if english and german and [pair.score for pair in english] != [pair.score for pair in german]:
         raise InputError(f"{sts_en} and {sts_de} do not correspond: they must hold the same pairs, with the same scores, in the same order")
-    data = DevelopmentData(rows["source"][:], rows["translation"][:], english, german)
+    data = DevelopmentData(rows["source"][:], rows["translation"][:], english[:max_rows], german[:max_rows])
     haystack = make_haystack(data.sources, data.translations) if len(data.sources) > 2 else None
-    return TestSets(data, load_sts(mixed), read_passages(passages) if passages else None, haystack)
+    return TestSets(data, load_sts(mixed)[:max_rows], read_passages(passages) if passages else None, haystack)
 
 # %% ../nbs/06d_compare.ipynb #e85b75c0
 Measured = tuple[float, np.ndarray] # a figure and its replicates
@@ -216,7 +217,7 @@ def measure_cost(
     folder: str | Path | None = None, # where its files are; without it no size on disk
 ) -> dict[str, float]: # sentences a second at batch 1 and 64, parameters, megabytes
     "Measure speed and size."
-    enough = (list(sentences) * (256 // len(sentences) + 1))[:256]
+    enough = (list(sentences) * (128 // len(sentences) + 1))[:128]
     weights = {tensor.data_ptr(): tensor for tensor in [*model.parameters(), *model.buffers()]}.values()
     files = [path for path in Path(folder).rglob("*") if path.is_file()] if folder and Path(folder).is_dir() else []
     cost = {

@@ -157,6 +157,7 @@ class Memory:
 @patch
 def _answer(self: Memory, method: str, sentences: Sequence[str], batch_size: int = 16, convert_to_numpy: bool = True, convert_to_tensor: bool = False, show_progress_bar: bool = False, **options) -> np.ndarray | torch.Tensor | list[torch.Tensor]:
     "Answer from memory, in the form asked for; `options` are passed on and distinguish answers."
+    options = {name: value for name, value in options.items() if value} # None and False are what `encode` does unasked
     key = (method, tuple(sentences), batch_size, repr(sorted(options.items())))
     if key not in self.known:
         self.known[key] = getattr(self.model, method)(list(sentences), batch_size=batch_size, show_progress_bar=self.progress, **options)

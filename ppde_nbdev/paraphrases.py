@@ -150,9 +150,12 @@ def read_english(
     max_sentences: int | None = None, # stop after this many
 ) -> list[str]: # distinct, in their order
     "Read the distinct sentences of a file. Raises `InputError` when there is none."
-    sentences = list(islice(dict.fromkeys(map(str.strip, _sentences(source))), max_sentences))
-    if not sentences: raise InputError(f"{source} holds no sentence")
-    return sentences
+    distinct = {}
+    for sentence in filter(None, map(str.strip, _sentences(source))):
+        if max_sentences is not None and len(distinct) >= max_sentences: break # before more of a stream is fetched
+        distinct.setdefault(sentence)
+    if not distinct: raise InputError(f"{source} holds no sentence")
+    return list(distinct)
 
 # %% ../nbs/02_paraphrases.ipynb #c4e94cdc
 def load_paraphrases(

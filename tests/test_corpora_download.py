@@ -123,6 +123,19 @@ def test_a_cut_hub_download_is_asked_for_again(tmp_path):
         assert sum(method == "GET" and "train-" in path for method, path, _ in hub.requests) == 2
 
 
+def test_a_large_file_of_the_hub_goes_on_where_it_was_cut(tmp_path):
+    write_hub(tmp_path, splits=("train",), languages=("en-de",))
+    path = tmp_path / "datasets" / "sentence-transformers" / "parallel-sentences-tatoeba" / "en-de" / "train-00000-of-00001.parquet"
+    padding = "x " * 4000 # the client writes ten MiB at a time, so the file must have more
+    pq.write_table(pa.table({"english": [source + padding for source, _ in PAIRS], "non_english": [translation for _, translation in PAIRS]}), path, compression="none", use_dictionary=False)
+    with serve(tmp_path) as hub:
+        hub.faults.append(Fault("train-00000", cut_after=15 << 20))
+        assert client(hub, "tatoeba").stdout == f"tatoeba {COUNT}\n"
+    ranges = [asked for method, path, asked in hub.requests if method == "GET" and "train-00000" in path]
+    assert len(ranges) == 2 and ranges[1] == f"bytes={10 << 20}-", ranges
+    assert left_over(hub).count("record.json") == 1 and not [name for name in left_over(hub) if name.endswith(".incomplete")]
+
+
 @pytest.mark.parametrize("fault", [Fault(".", status=404, times=1000), Fault(".", status=500, times=1000), Fault(".", status=429, times=1000)], ids=lambda fault: str(fault.status))
 def test_a_server_that_never_gives_is_refused_in_a_sentence(tmp_path, fault):
     write_hub(tmp_path)

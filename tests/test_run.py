@@ -53,7 +53,8 @@ def test_finished_stages_are_not_done_again(finished_run):
 
 @pytest.mark.parametrize("stage", ["student", "teacher", "distill"])
 def test_killed_run_goes_on(tmp_path, stage):
-    command = [sys.executable, "-u", "-m", "ppde_nbdev.cli", "run", "--out", "run", *SMALL]
+    options = ["run", "--out", "run", *SMALL[2:], "--epochs", "4", *write_small_corpus(tmp_path)]
+    command = [sys.executable, "-u", "-m", "ppde_nbdev.cli", *options]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in process.stdout:
@@ -62,14 +63,14 @@ def test_killed_run_goes_on(tmp_path, stage):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "run" / "report.json").exists()
-    result = ppde("run", "--out", "run", *SMALL, folder=tmp_path)
+    result = ppde(*options, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "corpora (done before" in result.stdout
-    assert json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf8"))["student"]["sts_de"] > 0
+    assert json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf8"))["student"]["translation_de_en"] > 0
 
 
 def test_interrupt_leaves_a_model(tmp_path):
-    long = ["--epochs", "100", *SMALL[2:], "--set", "save_steps=10"]
+    long = ["--epochs", "300", *SMALL[2:], "--set", "save_steps=10", *write_small_corpus(tmp_path)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     process = subprocess.Popen([sys.executable, "-u", "-m", "ppde_nbdev.cli", "run", "--out", "run", *long], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     while not list(tmp_path.glob("run/**/checkpoint-*/trainer_state.json")):
