@@ -23,7 +23,8 @@ setup(
     install_requires=settings["requirements"].split(),
     extras_require={
         "offline": settings["offline_requirements"].split(),
-        "dev": settings["dev_requirements"].split(),
+        "export": settings["export_requirements"].split(),
+        "dev": settings["dev_requirements"].split() + settings["export_requirements"].split(),
     },
     entry_points={"console_scripts": settings["console_scripts"].split()},
 )

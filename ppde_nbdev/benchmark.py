@@ -33,7 +33,7 @@ def train_standard(
     data = Dataset.from_dict({"english": pairs["source"][:], "non_english": pairs["translation"][:], "label": list(targets)})
     with tempfile.TemporaryDirectory() as folder:
         arguments = SentenceTransformerTrainingArguments(
-            output_dir=folder, num_train_epochs=1, per_device_train_batch_size=batch_size, learning_rate=learning_rate, warmup_ratio=0.1,
+            output_dir=folder, num_train_epochs=1, per_device_train_batch_size=batch_size, learning_rate=learning_rate, warmup_steps=0.1,
             save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=not torch.accelerator.is_available(),
         )
         trainer = SentenceTransformerTrainer(model=student, args=arguments, train_dataset=data, loss=MSELoss(student))

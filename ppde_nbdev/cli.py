@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'open_run', 'remembered', 'Stages', 'prepare_pairs', 'prepare_student', 'prepare_examples', 'Prepared',
            'prepare', 'train_student', 'run', 'show_table', 'show_report', 'plain_errors', 'parse_setting',
-           'run_command', 'download_command', 'publish_command', 'evaluate_command', 'search_command', 'pairs_command',
-           'score_command', 'recipe_command']
+           'run_command', 'download_command', 'publish_command', 'export_command', 'evaluate_command', 'search_command',
+           'pairs_command', 'score_command', 'recipe_command']
 
 # %% ../nbs/08_cli.ipynb #bc48e735
 import json
@@ -35,6 +35,7 @@ from .corpora import find_files, load_pairs, read_pairs
 from .distill import History, distill, sentence_examples, training_examples
 from .download import CORPORA, download_corpus
 from .evaluate import HUB_STS, DevelopmentData, DevelopmentEvaluator, all_sentences, evaluate, load_development_data
+from .export import FORMATS, export_run
 from .paraphrases import PARAPHRASES, download_paraphrases, find_english, read_english
 from .publish import make_report, publish, quality_rows, write_text
 from .recipe import InputError, Recipe, load_recipe, recipe_to_toml
@@ -324,6 +325,21 @@ def publish_command(
         write_card(folder, repository, license)
         for name in upload_files(folder): typer.echo(f"{(folder / 'model' / name).stat().st_size / 2**20:10.2f} MiB  {name}")
         typer.echo(f"dry run: nothing was uploaded to {repository}" if dry_run else f"uploaded to {upload(folder, repository, private)}")
+
+# %% ../nbs/08_cli.ipynb #9be92bc7
+@app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="of a finished `ppde run`")],
+    formats: Annotated[Optional[list[str]], typer.Option("--format", help="onnx, int8 or openvino (repeat the option for more); all of them when not given")] = None,
+    max_loss: Annotated[float, typer.Option(help="points of 100 that a figure may fall by; a format that falls further is refused")] = 1.0,
+):
+    "Convert a model for machines without PyTorch, and keep what is as good and fast."
+    console = Console()
+    with plain_errors():
+        _quiet_libraries()
+        rows = export_run(folder, formats or list(FORMATS), max_loss)
+        show_table([{name: f"{value:,.1f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows], "converted, and measured against the original", console)
+        console.print(f"what was kept lies below {folder / 'model'}")
 
 # %% ../nbs/08_cli.ipynb #895203ff
 @app.command("evaluate")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'tokenize', 'sentence_examples', 'training_examples', 'draw_counts', 'TokenBatchSampler', 'draw',
-           'DistillationCollator', 'DistillationLoss', 'mean_similarity', 'mean_square', 'clip_gradients',
+           'DistillationCollator', 'end_to_end', 'DistillationLoss', 'mean_similarity', 'mean_square', 'clip_gradients',
            'RowSparseAdamW', 'parameter_groups', 'word_embeddings', 'StepBudget', 'recall', 'first_clock', 'TimeBudget',
            'learning_rate_schedule', 'training_operations', 'machine_limit', 'History', 'Watch', 'plot_losses',
            'LossPlot', 'count_seen', 'KeepBest', 'StopOnNaN', 'StopOnCollapse', 'last_checkpoint', 'set_dropout',
@@ -29,33 +29,41 @@ from datasets import Dataset, concatenate_datasets
 from matplotlib.figure import Figure
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+from tokenizers import Tokenizer
 from torch.utils.data import BatchSampler
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainerCallback, TrainerControl
 from transformers.trainer_callback import ExportableState, TrainerState
 
 from .recipe import InputError, Recipe
+from .sizes import is_static
 from .teacher import EmbeddingStore, save_model, sentence_keys
 
 logger = logging.getLogger(__name__)
 
 # %% ../nbs/05_distill.ipynb #a99ab578
+def _numbers(tokenizer: PreTrainedTokenizerFast | Tokenizer, sentences: list[str], max_seq_length: int) -> list[list[int]]:
+    "Tokenise a block of sentences as the student will: a static one has a plain `Tokenizer` and no special tokens."
+    if isinstance(tokenizer, Tokenizer): return [encoding.ids[:max_seq_length] for encoding in tokenizer.encode_batch_fast(sentences, add_special_tokens=False)]
+    return tokenizer(sentences, truncation=True, max_length=max_seq_length, padding=False, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+
+
 def tokenize(
-    tokenizer: PreTrainedTokenizerFast, # the student's
+    tokenizer: PreTrainedTokenizerFast | Tokenizer, # the student's
     sentences: Sequence[str], # n sentences
     max_seq_length: int, # longer ones are cut, special tokens counted in
     prompt: str = "", # put before each
 ) -> pa.Array: # n lists of int32
-    "Tokenise sentences, special tokens included, without padding."
+    "Tokenise sentences without padding, special tokens included where the student has any."
     blocks = [pa.array([], pa.list_(pa.int32()))]
     for start in range(0, len(sentences), 10_000):
-        numbers = tokenizer([prompt + sentence for sentence in sentences[start : start + 10_000]], truncation=True, max_length=max_seq_length, padding=False, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
-        blocks.append(pa.array(numbers, pa.list_(pa.int32())))
+        block = [prompt + sentence for sentence in sentences[start : start + 10_000]]
+        blocks.append(pa.array(_numbers(tokenizer, block, max_seq_length), pa.list_(pa.int32())))
     return pa.concat_arrays(blocks)
 
 # %% ../nbs/05_distill.ipynb #8d2aeb3f
 def sentence_examples(
-    tokenizer: PreTrainedTokenizerFast, # the student's
+    tokenizer: PreTrainedTokenizerFast | Tokenizer, # the student's
     sentences: Sequence[str], # n sentences
     sources: Sequence[str], # n sentences of the teacher's language, whose embeddings are the targets
     corpora: Sequence[str], # n names of corpora
@@ -72,7 +80,7 @@ def sentence_examples(
 
 # %% ../nbs/05_distill.ipynb #0ef427d1
 def training_examples(
-    tokenizer: PreTrainedTokenizerFast, # the student's
+    tokenizer: PreTrainedTokenizerFast | Tokenizer, # the student's
     pairs: Dataset, # columns `source`, `translation`, `corpus`
     max_seq_length: int, # longer sentences are cut
     prompt: str = "", # put before each sentence, the student's `default_prompt`
@@ -153,7 +161,7 @@ def cut_batches(self: TokenBatchSampler, window: np.ndarray) -> list[np.ndarray]
     batches, start = [], 0
     lengths = self.lengths[window]
     while start < len(window):
-        size = min(self.batch_size, max(1, self.batch_tokens // int(lengths[start])))
+        size = min(self.batch_size, max(1, self.batch_tokens // max(1, int(lengths[start]))))
         batches.append(window[start : start + size])
         start += size
     return batches
@@ -201,6 +209,14 @@ class DistillationCollator:
         return {"sentence_input_ids": numbers, "sentence_attention_mask": mask.long(), "label": label}
 
 # %% ../nbs/05_distill.ipynb #89951d0e
+def end_to_end(
+    features: dict[str, torch.Tensor], # `input_ids` and `attention_mask` (n, length)
+) -> dict[str, torch.Tensor]: # `input_ids` (tokens,) and `offsets` (n,), where each sentence begins
+    "Lay out a padded batch as a static student takes it."
+    lengths = features["attention_mask"].sum(1)
+    return {"input_ids": features["input_ids"][features["attention_mask"].bool()], "offsets": lengths.cumsum(0) - lengths}
+
+
 class DistillationLoss(torch.nn.Module):
     "Mean squared error, divided by the mean square of the targets. It also tallies what passes through it."
 
@@ -209,7 +225,7 @@ class DistillationLoss(torch.nn.Module):
         mean_square: float, # of the targets
     ):
         super().__init__()
-        self.model, self.mean_square = model, mean_square
+        self.model, self.mean_square, self.static = model, mean_square, is_static(model)
         self.seen, self.similarity = torch.zeros(2), torch.zeros(2)
 
     def forward(self,
@@ -217,7 +233,7 @@ class DistillationLoss(torch.nn.Module):
         labels: torch.Tensor, # (n, dimension) targets
     ) -> torch.Tensor: # a number; 1 is what a student scores that always answers zero
         features = sentence_features[0]
-        embeddings = self.model(features)["sentence_embedding"]
+        embeddings = self.model(end_to_end(features) if self.static else features)["sentence_embedding"]
         self.seen = self.seen.to(labels.device) + torch.stack([features["attention_mask"].new_tensor(len(labels)), features["attention_mask"].sum()])
         if len(labels) > 1: self.similarity = torch.stack([mean_similarity(embeddings.detach()), mean_similarity(labels)])
         return torch.nn.functional.mse_loss(embeddings, labels) / self.mean_square
@@ -309,10 +325,10 @@ def parameter_groups(
 
 # %% ../nbs/05_distill.ipynb #42a5c820
 def word_embeddings(
-    model: SentenceTransformer, # any transformer
-) -> torch.nn.Embedding:
+    model: SentenceTransformer, # a transformer, or a static model
+) -> torch.nn.Embedding | torch.nn.EmbeddingBag:
     "Find the table of word embeddings."
-    return model[0].model.get_input_embeddings()
+    return model[0].embedding if is_static(model) else model[0].model.get_input_embeddings()
 
 # %% ../nbs/05_distill.ipynb #cd5a2616
 def _stop(arguments: SentenceTransformerTrainingArguments, control: TrainerControl) -> None:
@@ -387,11 +403,12 @@ def learning_rate_schedule(
 
 # %% ../nbs/05_distill.ipynb #cf14424d
 def training_operations(
-    model: SentenceTransformer, # any transformer
+    model: SentenceTransformer, # a transformer; a static model multiplies nothing
     sentences: float, # trained on
     tokens: float, # in them, padding left out
 ) -> float: # floating-point operations
     "Count the useful operations of training on sentences of equal length."
+    if is_static(model): return 0.0
     config, encoder = model[0].model.config, model[0].model
     body = sum(parameter.numel() for name, parameter in encoder.named_parameters() if "embeddings" not in name and "pooler" not in name)
     return 6 * body * tokens + 12 * config.num_hidden_layers * config.hidden_size * tokens * tokens / max(1.0, sentences)
@@ -638,7 +655,7 @@ def make_trainer(
     trainer = DistillationTrainer(
         model=student, args=_arguments(recipe, folder, evaluator is not None), train_dataset=examples, sampler=sampler,
         loss=loss, evaluator=evaluator, callbacks=[budget, StopOnNaN(), StopOnCollapse(loss)],
-        data_collator=DistillationCollator(store, student.tokenizer.pad_token_id),
+        data_collator=DistillationCollator(store, getattr(student.tokenizer, "pad_token_id", 0)),
         optimizers=(optimizer, learning_rate_schedule(optimizer, budget, recipe.warmup_steps)),
     )
     trainer.remove_callback(PrinterCallback)

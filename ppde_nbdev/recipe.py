@@ -54,6 +54,7 @@ class StudentParameters(BaseModel):
     alignment_iterations: Count = Field(5, description="EM iterations of the word alignment (IBM model 1)")
     rarity_exponent: float = Field(0.35, ge=0, description="translation probabilities are divided by the English piece's frequency to this power")
     min_translation_weight: Share = Field(0.02, description="English pieces that weigh less than this do not shape a new embedding")
+    shift_pairs: int = Field(256, ge=0, description="pairs from which the common shift of all new embeddings is found; 0: no shift")
     trim: bool = Field(True, description="cut a checkpoint's vocabulary to what the corpora and their scripts need")
     reserve_pieces: int = Field(20_000, ge=0, description="word pieces in the scripts of the corpora that a trimmed checkpoint keeps although they do not occur, the most frequent first")
     layers: Count | None = Field(None, description="layers that the student keeps, evenly taken; all when not set")
@@ -97,6 +98,11 @@ class Recipe(CorpusParameters, StudentParameters, TrainingParameters):
     def _one_length(self):
         if (self.minutes is None) == (self.epochs is None):
             raise ValueError("set exactly one of minutes and epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _some_body(self):
+        if self.freeze_body and self.body == "static": raise ValueError("a static student has no body to freeze; leave out freeze_body or body")
         return self
 
 # %% ../nbs/00_recipe.ipynb #49179908

@@ -4,19 +4,22 @@
 
 # %% auto #0
 __all__ = ['INSIDE', 'NULL', 'keep_accents', 'count_words', 'learn_pieces', 'grow_tokenizer', 'segment', 'Links', 'count_links',
-           'align', 'prefer_rare', 'starting_embeddings', 'cut_pieces', 'replace_vocabulary', 'grow_student',
-           'drop_new_pieces', 'freeze_body', 'make_student']
+           'align', 'prefer_rare', 'starting_embeddings', 'cut_pieces', 'replace_vocabulary', 'common_shift',
+           'shift_new_pieces', 'grow_student', 'drop_new_pieces', 'freeze_body', 'make_student']
 
 # %% ../nbs/04_student.ipynb #c7e72f6e
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator, lsmr
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import batch_to_device
 from skeletoken import TokenizerModel
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -234,6 +237,68 @@ def _copy_model(model: SentenceTransformer) -> SentenceTransformer:
     student.model_card_data.register_model(student)
     return student
 
+# %% ../nbs/04_student.ipynb #f66146c9
+@contextmanager
+def _shifted(student: SentenceTransformer, first_new: int, shift: torch.Tensor) -> Iterator[None]:
+    "Add a vector to the embedding of every new piece, while it lasts."
+    words = student[0].model.get_input_embeddings()
+    hook = words.register_forward_hook(lambda module, inputs, output: output + (inputs[0] >= first_new)[..., None] * shift)
+    try: yield
+    finally: hook.remove()
+
+
+def common_shift(
+    student: SentenceTransformer, # left as it is
+    first_new: int, # pieces from this number on are new
+    sentences: Sequence[str], # n sentences of the new language, of similar length
+    targets: np.ndarray, # (n, dimension) what the student should answer
+    iterations: int = 6, # of LSMR
+    batch_size: int = 64, # sentences at once
+) -> np.ndarray: # (dimension of the word embeddings,); zeros where no shift helps
+    "Find the vector that, added to all new embeddings, brings sentences nearest to their targets: a Gauss-Newton step."
+    words = student.eval()[0].model.get_input_embeddings().weight.detach()
+    shift = torch.zeros(words.shape[1], device=words.device, requires_grad=True)
+    batches = [batch_to_device(student.preprocess(list(sentences[start : start + batch_size])), words.device) for start in range(0, len(sentences), batch_size)]
+    answer = lambda batch: student(dict(batch))["sentence_embedding"]
+
+    @torch.no_grad()
+    def answers(value: np.ndarray) -> np.ndarray:
+        shift.copy_(torch.from_numpy(value))
+        result = torch.cat([answer(batch) for batch in batches]).cpu().numpy().astype(np.float64)
+        shift.zero_()
+        return result
+
+    def ahead(direction: np.ndarray) -> np.ndarray:
+        step = 0.02 * float(words.norm(dim=1).mean()) / np.linalg.norm(direction)
+        return ((answers(step * direction.ravel()) - before) / step).ravel()
+
+    def back(residual: np.ndarray) -> np.ndarray:
+        parts = torch.from_numpy(residual.reshape(before.shape)).to(words).split(batch_size)
+        return sum(torch.autograd.grad((answer(batch) * part).sum(), shift)[0] for batch, part in zip(batches, parts)).cpu().numpy().astype(np.float64)
+
+    with _shifted(student, first_new, shift):
+        before = answers(np.zeros(len(shift)))
+        derivative = LinearOperator((before.size, len(shift)), matvec=ahead, rmatvec=back, dtype=np.float64)
+        found = lsmr(derivative, (targets - before).ravel(), maxiter=iterations)[0]
+        return found if np.square(targets - answers(found)).sum() < np.square(targets - before).sum() else np.zeros(len(shift))
+
+# %% ../nbs/04_student.ipynb #e90815c2
+def shift_new_pieces(
+    student: SentenceTransformer, # grown; changed in place
+    teacher: SentenceTransformer, # says what the targets are
+    sources: Sequence[str], # sentences of the teacher's language
+    translations: Sequence[str], # their translations
+    count: int = 256, # pairs to look at
+    steps: int = 2, # one after the other
+) -> None:
+    "Move all new embeddings by a common vector, so that translations come near to their targets."
+    drawn = np.random.default_rng(0).permutation(len(sources))[: 4 * count].tolist()
+    places = sorted(drawn, key=lambda place: len(translations[place]))[len(drawn) // 4 : len(drawn) // 2]
+    targets, words = teacher.encode([sources[place] for place in places]), student[0].model.get_input_embeddings().weight
+    for _ in range(steps if places else 0):
+        shift = common_shift(student, len(teacher.tokenizer), [translations[place] for place in places], targets)
+        with torch.no_grad(): words[len(teacher.tokenizer) :] += torch.from_numpy(shift).to(words)
+
 # %% ../nbs/04_student.ipynb #e33954e9
 def grow_student(
     teacher: SentenceTransformer, # left as it is
@@ -245,6 +310,7 @@ def grow_student(
     alignment_iterations: int = 5, # of expectation maximisation
     rarity_exponent: float = 0.35, # how much less a frequent English piece counts
     min_translation_weight: float = 0.02, # pieces that weigh less do not shape a new embedding
+    shift_pairs: int = 256, # pairs from which the common shift is found; 0: no shift
 ) -> SentenceTransformer: # knows the teacher's pieces and the new ones
     "Grow a bilingual student from a teacher and parallel text."
     pieces = learn_pieces(keep_accents(teacher.tokenizer), translations, vocabulary_size, min_piece_count)
@@ -255,7 +321,9 @@ def grow_student(
     old, new = len(teacher.tokenizer), tokenizer.convert_ids_to_tokens(range(len(teacher.tokenizer), len(tokenizer)))
     fallback = cut_pieces(teacher.tokenizer, new)
     start = starting_embeddings(table[:old], links, weight, fallback, min_translation_weight)
-    return replace_vocabulary(teacher, tokenizer, start)
+    student = replace_vocabulary(teacher, tokenizer, start)
+    shift_new_pieces(student, teacher, sources, translations, shift_pairs)
+    return student
 
 # %% ../nbs/04_student.ipynb #4385f77e
 def drop_new_pieces(
@@ -288,7 +356,7 @@ def freeze_body(
 # %% ../nbs/04_student.ipynb #31364df5
 def _grown(recipe: Recipe, teacher: SentenceTransformer, sources: Sequence[str], translations: Sequence[str]) -> SentenceTransformer:
     "Grow a student as a recipe says; with a frozen body, without new pieces in English."
-    keys = ("vocabulary_size", "min_piece_count", "alignment_pairs", "alignment_iterations", "rarity_exponent", "min_translation_weight")
+    keys = ("vocabulary_size", "min_piece_count", "alignment_pairs", "alignment_iterations", "rarity_exponent", "min_translation_weight", "shift_pairs")
     student = grow_student(teacher, sources, translations, **recipe.model_dump(include=set(keys)))
     return drop_new_pieces(student, len(teacher.tokenizer), sources) if recipe.freeze_body else student
 

@@ -14,7 +14,9 @@ from hub_on_loopback import Fault, Hub, serve
 COUNT = 3000
 PAIRS = [(f"This is sentence number {number} of them.", f"Das hier ist der Satz mit der Nummer {number}.") for number in range(COUNT)]
 CODE = """
-import sys
+import os, sys, time
+real, hurry = time.sleep, float(os.environ.get("HURRY", 1))
+time.sleep = lambda seconds: real(seconds / hurry)
 from ppde_nbdev.corpora import find_corpora, load_pairs, read_pairs
 from ppde_nbdev.recipe import InputError
 try:
@@ -47,8 +49,9 @@ def write_opus(folder: Path, corpus: str = "Tatoeba", scores: bool = False) -> N
         archive.writestr("README", "about")
 
 
-def client(hub: Hub, *sources: str, part: str = "train", timeout: float = 120) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", CODE, part, *sources], env=os.environ | hub.environment, capture_output=True, text=True, timeout=timeout)
+def client(hub: Hub, *sources: str, part: str = "train", timeout: float = 120, hurry: float = 1) -> subprocess.CompletedProcess:
+    "Ask for corpora in a process of its own, which waits between its tries `hurry` times as briefly as it would."
+    return subprocess.run([sys.executable, "-c", CODE, part, *sources], env=os.environ | hub.environment | {"HURRY": str(hurry)}, capture_output=True, text=True, timeout=timeout)
 
 
 def left_over(hub: Hub) -> list[str]:
@@ -142,7 +145,7 @@ def test_a_server_that_never_gives_is_refused_in_a_sentence(tmp_path, fault):
     write_opus(tmp_path)
     with serve(tmp_path) as hub:
         hub.faults.append(fault)
-        said = refusal(client(hub, "tatoeba", timeout=400))
+        said = refusal(client(hub, "tatoeba", timeout=400, hurry=50))
         assert "tatoeba" in said and "Hugging Face hub" in said and "OPUS" in said and "by hand" in said
         assert left_over(hub) == []
 
@@ -164,7 +167,7 @@ def test_a_truncated_parquet_file_is_refused(tmp_path):
 
 def test_no_network(tmp_path):
     hub = Hub(tmp_path, "http://127.0.0.1:9")
-    said = refusal(client(hub, "tatoeba", timeout=400))
+    said = refusal(client(hub, "tatoeba", timeout=400, hurry=50))
     assert "tatoeba" in said and "by hand" in said
 
 
