@@ -333,13 +333,14 @@ def export_command(
     formats: Annotated[Optional[list[str]], typer.Option("--format", help="onnx, int8 or openvino (repeat the option for more); all of them when not given")] = None,
     max_loss: Annotated[float, typer.Option(help="points of 100 that a figure may fall by; a format that falls further is refused")] = 1.0,
 ):
-    "Convert a model for machines without PyTorch, and keep what is as good and fast."
+    "Convert a model for machines without PyTorch, and keep what is as good. Exit code 1 where a format was refused."
     console = Console()
     with plain_errors():
         _quiet_libraries()
         rows = export_run(folder, formats or list(FORMATS), max_loss)
         show_table([{name: f"{value:,.1f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows], "converted, and measured against the original", console)
         console.print(f"what was kept lies below {folder / 'model'}")
+        if any(row["verdict"].startswith("refused") for row in rows): raise typer.Exit(1)
 
 # %% ../nbs/08_cli.ipynb #895203ff
 @app.command("evaluate")

@@ -69,7 +69,7 @@ class TrainingParameters(BaseModel):
     epochs: Positive | None = Field(None, description="passes over the training sentences")
     loss: Literal["mse"] = Field("mse", description="mean squared error to the teacher's embedding, as a share of the targets' mean square")
     source_share: Share = Field(0.3, description="share of the source sentences trained on in each epoch, besides all translations")
-    corpus_balance: Share = Field(0.5, description="1: every corpus is drawn with the same weight; 0: each by its size")
+    corpus_balance: Share = Field(1.0, description="1: every corpus is drawn with the same weight; 0: each by its size")
     corpus_weights: dict[str, Positive] = Field({}, description="how often corpora are drawn, by name, beside what `corpus_balance` gives them: 2 is twice as often; 1 where none is set")
     batch_tokens: Count = Field(1536, description="word pieces in a batch, padding included, at most")
     batch_size: Count = Field(256, description="sentences in a batch, at most")
