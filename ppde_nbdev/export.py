@@ -11,6 +11,7 @@ import copy
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def write_onnx(
     names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in features]
     axes = {name: {0: "sentences", 1: "pieces"} for name in [*names, "last_hidden_state"]}
     layers = _Layers(copy.deepcopy(student).cpu().eval(), names)
-    torch.onnx.export(layers, tuple(features[name].cpu() for name in names), str(path), input_names=names, output_names=["last_hidden_state"], dynamic_axes=axes, dynamo=False)
+    with warnings.catch_warnings(): # what tracing warns of, measuring would show
+        warnings.simplefilter("ignore")
+        torch.onnx.export(layers, tuple(features[name].cpu() for name in names), str(path), input_names=names, output_names=["last_hidden_state"], dynamic_axes=axes, dynamo=False)
 
 # %% ../nbs/07e_export.ipynb #008c6e31
 def write_int8(

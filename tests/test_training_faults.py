@@ -11,7 +11,7 @@ import numpy as np
 from conftest import ppde, write_small_corpus
 from safetensors.numpy import load_file
 
-EPOCHS = ["--epochs", "2", "--set", "vocabulary_size=2000", "--set", "eval_steps=25", "--set", "save_steps=10", "--set", "warmup_steps=5", "--set", "batch_tokens=256"]
+EPOCHS = ["--epochs", "2", "--set", "vocabulary_size=2000", "--set", "shift_pairs=32", "--set", "eval_steps=25", "--set", "save_steps=10", "--set", "warmup_steps=5", "--set", "batch_tokens=256"]
 
 
 def weights(run):
