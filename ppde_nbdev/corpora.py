@@ -145,19 +145,21 @@ CONTROL = "[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x84\\x86-\\x9f\ufffd]"
 
 def form_reasons(
     parameters: CorpusParameters, # the thresholds
+    corpus: str = "", # name of the corpus, which may have a threshold of its own
 ) -> dict[str, pl.Expr]: # true where the pair is dropped
     "Say for which reasons a pair is dropped that can be seen in its form, in their order."
     source, translation = pl.col("source"), pl.col("translation")
     lengths = source.str.len_chars(), translation.str.len_chars()
     longer, shorter = pl.max_horizontal(*lengths), pl.min_horizontal(*lengths)
     ratio = parameters.max_length_ratio or float("inf")
+    min_score = max(parameters.min_score, parameters.min_scores.get(corpus.lower(), parameters.min_score))
     return {
         "empty": shorter == 0,
         "control characters": source.str.contains(CONTROL) | translation.str.contains(CONTROL),
         "too long": longer > parameters.max_sentence_chars,
         "length ratio": longer + 10 > ratio * (shorter + 10),
         "identical sides": source == translation,
-        "low score": (pl.col("score") < parameters.min_score).fill_null(False),
+        "low score": (pl.col("score") < min_score).fill_null(False),
     }
 
 # %% ../nbs/01_corpora.ipynb #7613437b
@@ -265,10 +267,11 @@ class Cleaner:
 @patch
 def __call__(self: Cleaner,
     pairs: pl.DataFrame, # `source`, `translation` and `score`
+    corpus: str = "", # that they are from
 ) -> pl.DataFrame: # those kept, in their order, without white space at either end
     "Drop pairs from a table."
     pairs = pairs.with_columns(pl.col("source", "translation").str.strip_chars())
-    pairs = pairs.with_columns(first_reason(form_reasons(self.parameters)).alias("reason"))
+    pairs = pairs.with_columns(first_reason(form_reasons(self.parameters, corpus)).alias("reason"))
     for reason, count in pairs["reason"].drop_nulls().value_counts().iter_rows(): self.dropped[reason] += count
     pairs = pairs.filter(pl.col("reason").is_null()).drop("reason")
     probability = self.parameters.foreign_probability
@@ -299,7 +302,7 @@ def _clean_corpus(corpus: Corpus, cleaner: Cleaner, max_pairs: int, counts: Coun
     "Stream the clean pairs of one corpus, and count in `counts` what is read and kept."
     wanted = Wanted((cleaner.parameters.source_language, cleaner.parameters.target_language))
     for rows in stream_rows(corpus.files, wanted, max_pairs):
-        kept = cleaner(pl.from_arrow(rows.pairs))
+        kept = cleaner(pl.from_arrow(rows.pairs), corpus.name)
         cleaner.dropped["malformed"] += rows.malformed
         counts.update(read=len(rows.pairs) + rows.malformed, kept=len(kept))
         progress.update(len(rows.pairs))

@@ -38,7 +38,8 @@ class CorpusParameters(BaseModel):
     max_sentence_chars: Count = Field(600, description="pairs with a longer side are dropped")
     max_length_ratio: float = Field(4.0, ge=0, description="pairs are dropped when one side has more than so many times the characters of the other (10 added to both); 0: any ratio will do")
     foreign_probability: Share = Field(0.7, description="pairs are dropped when a side is in another language with more than this probability; 1: any language will do")
-    min_score: float = Field(0.0, description="pairs with a lower score are dropped, where a corpus carries scores (WikiMatrix: the margin)")
+    min_score: float = Field(0.0, description="pairs with a lower score are dropped, where a corpus carries scores")
+    min_scores: dict[str, float] = Field({"wikimatrix": 1.075}, description="the same by name of corpus, in lower case, besides; WikiMatrix carries margins, and 1.075 is what the original took")
     max_pairs_per_file: Count = Field(1_000_000, description="pairs read per training file, at most")
 
 # %% ../nbs/00_recipe.ipynb #d9e70960
@@ -121,7 +122,7 @@ RECIPES = {
     "card": Recipe(
         name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base", trim=False,
         corpora=("tatoeba", "wikimatrix", "ted2020", "opensubtitles", "europarl", "news-commentary"),
-        max_length_ratio=0, foreign_probability=1, min_score=1.075,
+        max_length_ratio=0, foreign_probability=1,
         max_seq_length=256, max_sentence_chars=600, max_pairs_per_file=1_000_000, source_share=1.0, corpus_balance=1.0,
         batch_size=64, batch_tokens=64 * 256, learning_rate=2e-5, embedding_learning_rate=2e-5,
         warmup_steps=10_000, epochs=20, eval_steps=10_000, save_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,

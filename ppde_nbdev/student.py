@@ -29,7 +29,7 @@ from transformers import PreTrainedTokenizerFast
 
 from .recipe import InputError, Recipe
 from .sizes import keep_layers, make_static, match_teacher
-from .teacher import load_model
+from .teacher import default_prompt, load_model
 from .trim import count_pieces, keep_pieces, plain_tokenizer, trim_student
 
 # %% ../nbs/04_student.ipynb #ca3e0465
@@ -294,9 +294,10 @@ def shift_new_pieces(
     "Move all new embeddings by a common vector, so that translations come near to their targets."
     drawn = np.random.default_rng(0).permutation(len(sources))[: 4 * count].tolist()
     places = sorted(drawn, key=lambda place: len(translations[place]))[len(drawn) // 4 : len(drawn) // 2]
-    targets, words = teacher.encode([sources[place] for place in places]), student[0].model.get_input_embeddings().weight
+    prompt, words = default_prompt(teacher), student[0].model.get_input_embeddings().weight
+    sentences, targets = [prompt + translations[place] for place in places], teacher.encode([sources[place] for place in places])
     for _ in range(steps if places else 0):
-        shift = common_shift(student, len(teacher.tokenizer), [translations[place] for place in places], targets)
+        shift = common_shift(student, len(teacher.tokenizer), sentences, targets)
         with torch.no_grad(): words[len(teacher.tokenizer) :] += torch.from_numpy(shift).to(words)
 
 # %% ../nbs/04_student.ipynb #e33954e9

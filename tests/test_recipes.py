@@ -15,7 +15,7 @@ CARD = {
     "batch_size": 64, "max_seq_length": 256, "max_sentence_chars": 600, "max_pairs_per_file": 1_000_000, "loss": "mse",
     "learning_rate": 2e-5, "epochs": 20, "eval_steps": 10_000, "warmup_steps": 10_000,
     "adam_epsilon": 1e-6, "weight_decay": 0.01, "max_gradient_norm": 1.0, "source_share": 1.0, "corpus_balance": 1.0,
-    "embedding_learning_rate": 2e-5, "dropout": 0.1,
+    "embedding_learning_rate": 2e-5, "dropout": 0.1, "min_scores": {"wikimatrix": 1.075},
 }
 
 

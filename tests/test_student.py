@@ -1,4 +1,5 @@
 """Every kind of student: grown from every kind of tokenizer, frozen, smaller, from a checkpoint; saved and loaded by plain sentence-transformers."""
+import copy
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from small_models import ENGLISH, GERMAN, KINDS
 
 from ppde_nbdev.recipe import InputError, load_recipe
 from ppde_nbdev.sizes import has_unit_length, keep_layers, layer_list
-from ppde_nbdev.student import drop_new_pieces, freeze_body, grow_student, make_student
+from ppde_nbdev.student import common_shift, drop_new_pieces, freeze_body, grow_student, make_student
 
 SENTENCES = ["The doctor is coming tomorrow.", "Der schöne Arzt kommt schon morgen."]
 CHANGES = {
@@ -89,6 +90,28 @@ def test_frozen_english_is_the_teachers(teacher, grown):
     cosine = torch.nn.functional.cosine_similarity(*(torch.tensor(model.encode(plain[:200])) for model in (teacher, frozen)))
     assert cosine.min() > 0.9999
     assert np.abs(frozen.encode(GERMAN[:50]) - grown.encode(GERMAN[:50])).max() > 0.01
+
+
+def test_all_new_pieces_are_shifted_alike_and_no_old_one(teacher, grown):
+    still, old = grow_student(teacher, ENGLISH[:800], GERMAN[:800], vocabulary_size=1500, shift_pairs=0), len(teacher.tokenizer)
+    moved = np.subtract(*(model[0].model.get_input_embeddings().weight.detach().numpy() for model in (grown, still)))
+    assert not moved[:old].any() and np.abs(moved[old:] - moved[old:].mean(axis=0)).max() < 1e-5 < np.abs(moved[old:]).max()
+    targets = teacher.encode(ENGLISH[800:1200])
+    errors = [np.square(model.encode(GERMAN[800:1200]) - targets).mean() for model in (still, grown)]
+    assert errors[1] < errors[0]
+
+
+def test_a_shift_that_was_made_is_found_and_undone(teacher, grown):
+    moved, old = copy.deepcopy(grown), len(teacher.tokenizer)
+    words = moved[0].model.get_input_embeddings().weight
+    with torch.no_grad(): words[old:] += 0.1 * torch.randn(words.shape[1], generator=torch.Generator().manual_seed(0))
+    sentences = sorted(GERMAN[:128], key=len)
+    before, targets = moved.encode(sentences), grown.encode(sentences)
+    found = common_shift(moved, old, sentences, targets, iterations=60)
+    assert np.array_equal(moved.encode(sentences), before) # it is only looked for
+    with torch.no_grad(): words[old:] += torch.from_numpy(found).to(words)
+    assert np.square(moved.encode(sentences) - targets).mean() < 0.1 * np.square(before - targets).mean()
+    assert np.abs(common_shift(grown, old, sentences, targets)).max() < 1e-3 # where nothing is missing, nothing is moved
 
 
 @pytest.mark.parametrize("sparse", [False, True])
