@@ -14,7 +14,7 @@ from small_models import ENGLISH, GERMAN, KINDS
 
 from ppde_nbdev.recipe import InputError, load_recipe
 from ppde_nbdev.sizes import has_unit_length, keep_layers, layer_list
-from ppde_nbdev.student import common_shift, drop_new_pieces, freeze_body, grow_student, make_student
+from ppde_nbdev.student import common_shift, drop_new_pieces, freeze_body, grow_student, make_student, shift_new_pieces
 
 SENTENCES = ["The doctor is coming tomorrow.", "Der schöne Arzt kommt schon morgen."]
 CHANGES = {
@@ -92,12 +92,14 @@ def test_frozen_english_is_the_teachers(teacher, grown):
     assert np.abs(frozen.encode(GERMAN[:50]) - grown.encode(GERMAN[:50])).max() > 0.01
 
 
-def test_all_new_pieces_are_shifted_alike_and_no_old_one(teacher, grown):
+def test_all_new_pieces_are_shifted_alike_and_no_old_one(teacher):
     still, old = grow_student(teacher, ENGLISH[:800], GERMAN[:800], vocabulary_size=1500, shift_pairs=0), len(teacher.tokenizer)
-    moved = np.subtract(*(model[0].model.get_input_embeddings().weight.detach().numpy() for model in (grown, still)))
+    shifted = copy.deepcopy(still)
+    shift_new_pieces(shifted, teacher, ENGLISH[:800], GERMAN[:800])
+    moved = np.subtract(*(model[0].model.get_input_embeddings().weight.detach().numpy() for model in (shifted, still)))
     assert not moved[:old].any() and np.abs(moved[old:] - moved[old:].mean(axis=0)).max() < 1e-5 < np.abs(moved[old:]).max()
     targets = teacher.encode(ENGLISH[800:1200])
-    errors = [np.square(model.encode(GERMAN[800:1200]) - targets).mean() for model in (still, grown)]
+    errors = [np.square(model.encode(GERMAN[800:1200]) - targets).mean() for model in (still, shifted)]
     assert errors[1] < errors[0]
 
 
