@@ -130,7 +130,23 @@ def _convert(format: str, graph: Path, target: Path) -> None:
     elif format == "openvino": write_openvino(graph, target)
     else: shutil.copy(graph, target)
 
+# %% ../nbs/07e_export.ipynb #e457350b
+def _measured(student: SentenceTransformer, data: DevelopmentData, original: dict[str, float], format: str, graph: Path, folder: Path, max_loss: float) -> dict:
+    "Convert to one format, measure it, and move it to its place if it is good enough."
+    written = graph.parent / format / Path(FORMATS[format]).name
+    written.parent.mkdir()
+    _convert(format, graph, written)
+    figures = measure_exported(load_exported(student, written), data)
+    faults, files = fallen(original, figures, max_loss), sorted(written.parent.iterdir())
+    size = sum(file.stat().st_size for file in files) / 1e6
+    place = (folder / FORMATS[format]).parent
+    place.mkdir(exist_ok=True)
+    for file in files:
+        if faults: (place / file.name).unlink(missing_ok=True) # what an earlier export left is no better
+        else: os.replace(file, place / file.name)
+    return figures | {"megabytes": size, "verdict": f"refused: {'; '.join(faults)}" if faults else "kept"}
 
+# %% ../nbs/07e_export.ipynb #01934444
 def export_student(
     student: SentenceTransformer, # with layers
     data: DevelopmentData, # what it is measured on
@@ -150,22 +166,6 @@ def export_student(
             for format in formats: rows.append({"format": format} | _measured(student, data, original, format, graph, folder, max_loss))
         except ImportError as error: raise InputError(f"exporting needs the package {error.name}; install the extra `export`") from None
     return rows
-
-
-def _measured(student: SentenceTransformer, data: DevelopmentData, original: dict[str, float], format: str, graph: Path, folder: Path, max_loss: float) -> dict:
-    "Convert to one format, measure it, and move it to its place if it is good enough."
-    written = graph.parent / format / Path(FORMATS[format]).name
-    written.parent.mkdir()
-    _convert(format, graph, written)
-    figures = measure_exported(load_exported(student, written), data)
-    faults, files = fallen(original, figures, max_loss), sorted(written.parent.iterdir())
-    size = sum(file.stat().st_size for file in files) / 1e6
-    place = (folder / FORMATS[format]).parent
-    place.mkdir(exist_ok=True)
-    for file in files:
-        if faults: (place / file.name).unlink(missing_ok=True) # what an earlier export left is no better
-        else: os.replace(file, place / file.name)
-    return figures | {"megabytes": size, "verdict": f"refused: {'; '.join(faults)}" if faults else "kept"}
 
 # %% ../nbs/07e_export.ipynb #dda87855
 def export_run(

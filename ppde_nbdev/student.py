@@ -246,7 +246,7 @@ def _shifted(student: SentenceTransformer, first_new: int, shift: torch.Tensor) 
     try: yield
     finally: hook.remove()
 
-
+# %% ../nbs/04_student.ipynb #d1da9759
 def common_shift(
     student: SentenceTransformer, # left as it is
     first_new: int, # pieces from this number on are new
