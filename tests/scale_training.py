@@ -26,7 +26,7 @@ from ppde_nbdev.teacher import EmbeddingStore, load_model
 folder, dimension, steps = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 student, store = load_model(str(folder / "student"), device="cpu"), EmbeddingStore(folder / "store", dimension)
-training_examples(student.tokenizer, Dataset.from_file(str(folder / "pairs.arrow")), 128).save_to_disk(folder / "examples")
+training_examples(student.tokenizer, Dataset.from_file(str(folder / "pairs.arrow")), 64).save_to_disk(folder / "examples")
 prepared, examples = peak(), load_from_disk(folder / "examples")
 history = distill(student, examples, store, load_recipe("bilingual", epochs=steps / len(examples) * 60, warmup_steps=0), folder / "training", progress=False)
 model = sum(parameter.nbytes for parameter in student.parameters())
