@@ -6,9 +6,10 @@
 __all__ = ['logger', 'tokenize', 'sentence_examples', 'training_examples', 'draw_counts', 'TokenBatchSampler', 'draw',
            'DistillationCollator', 'end_to_end', 'DistillationLoss', 'mean_similarity', 'mean_square', 'clip_gradients',
            'RowSparseAdamW', 'parameter_groups', 'word_embeddings', 'StepBudget', 'recall', 'first_clock', 'TimeBudget',
-           'learning_rate_schedule', 'training_operations', 'machine_limit', 'History', 'Watch', 'plot_losses',
-           'LossPlot', 'count_seen', 'KeepBest', 'StopOnNaN', 'StopOnCollapse', 'last_checkpoint', 'set_dropout',
-           'training_mode', 'DistillationTrainer', 'make_trainer', 'make_budget', 'restore_best', 'distill']
+           'learning_rate_schedule', 'words_first', 'training_operations', 'machine_limit', 'History', 'Watch',
+           'plot_losses', 'LossPlot', 'count_seen', 'KeepBest', 'StopOnNaN', 'StopOnCollapse', 'last_checkpoint',
+           'set_dropout', 'training_mode', 'DistillationTrainer', 'make_trainer', 'make_budget', 'restore_best',
+           'distill']
 
 # %% ../nbs/05_distill.ipynb #8da15604
 import json
@@ -401,6 +402,25 @@ def learning_rate_schedule(
     "Raise the learning rates linearly over the warm-up, and let them fall linearly to zero over the budget."
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / max(1, warmup_steps)) * max(0.0, 1.0 - budget.spent()))
 
+# %% ../nbs/05_distill.ipynb #790f9c77
+@contextmanager
+def words_first(
+    student: SentenceTransformer, # all that is trained of it stands as it was, afterwards
+    budget: StepBudget | TimeBudget, # of the training
+    share: float, # of the budget in which the body stands still
+) -> Iterator[TrainerCallback]: # for the trainer
+    "Train nothing but word embeddings until a share of the budget is spent."
+    words = word_embeddings(student).weight
+    body = [parameter for parameter in student.parameters() if parameter.requires_grad and parameter is not words]
+
+    class WordsFirst(TrainerCallback):
+        def on_step_begin(self, *_, **__):
+            for parameter in body: parameter.requires_grad_(budget.spent() >= share)
+
+    try: yield WordsFirst()
+    finally:
+        for parameter in body: parameter.requires_grad_(True)
+
 # %% ../nbs/05_distill.ipynb #cf14424d
 def training_operations(
     model: SentenceTransformer, # a transformer; a static model multiplies nothing
@@ -410,8 +430,9 @@ def training_operations(
     "Count the useful operations of training on sentences of equal length."
     if is_static(model): return 0.0
     config, encoder = model[0].model.config, model[0].model
-    body = sum(parameter.numel() for name, parameter in encoder.named_parameters() if "embeddings" not in name and "pooler" not in name)
-    return 6 * body * tokens + 12 * config.num_hidden_layers * config.hidden_size * tokens * tokens / max(1.0, sentences)
+    body = [parameter for name, parameter in encoder.named_parameters() if "embeddings" not in name and "pooler" not in name]
+    products = sum((6 if parameter.requires_grad else 4) * parameter.numel() for parameter in body)
+    return products * tokens + 12 * config.num_hidden_layers * config.hidden_size * tokens * tokens / max(1.0, sentences)
 
 # %% ../nbs/05_distill.ipynb #1085e71e
 def machine_limit(
@@ -444,14 +465,14 @@ class Watch(TrainerCallback, ExportableState):
 
     def __init__(self, budget: StepBudget | TimeBudget, loss: DistillationLoss, progress: bool = True):
         self.budget, self.loss, self.progress = budget, loss, progress
-        self.losses, self.scores, self.seconds, self.mark = [], [], 0.0, None
+        self.losses, self.scores, self.seconds, self.mark, self.operations = [], [], 0.0, None, 0.0
 
     def state(self) -> dict: return {"args": {}, "attributes": {"losses": self.losses, "scores": self.scores, "seconds": self.seconds}}
 
     def on_train_begin(self, arguments, state, control, **_):
         recall(self, state)
         self.limit = machine_limit(arguments.device, torch.bfloat16 if arguments.bf16 else torch.float32) if self.progress else None
-        self.started, self.mark = self.seconds, time.perf_counter()
+        self.started, self.mark, self.counted = self.seconds, time.perf_counter(), self.loss.seen.tolist()
         layout = "{l_bar}{bar}| [{elapsed}<{remaining}{postfix}]"
         self.bar = tqdm(total=100, initial=round(self.budget.spent() * 100, 1), desc="distill", bar_format=layout, disable=not (self.progress and state.is_world_process_zero))
 
@@ -475,8 +496,10 @@ def on_log(self: Watch, arguments, state, control, logs, model, **_):
     if "loss" not in logs: return
     self.losses.append({"seconds": self.seconds, "step": state.global_step, "loss": logs["loss"]})
     if self.bar.disable: return
-    sentences, tokens = (self.loss.seen / (self.seconds - self.started)).tolist()
-    share = training_operations(model, sentences, tokens) / self.limit
+    seen, passed = self.loss.seen.tolist(), self.seconds - self.started
+    self.operations += training_operations(model, *(now - then for now, then in zip(seen, self.counted)))
+    self.counted, share = seen, self.operations / passed / self.limit
+    sentences, tokens = (number / passed for number in seen)
     rates = f"{sentences * arguments.world_size:.0f} sentences/s, {tokens * arguments.world_size:.0f} tokens/s, {share:.0%} of the limit"
     self.bar.set_postfix_str(f"step {state.global_step}, loss {logs['loss']:.3f}, {rates}")
 
@@ -700,9 +723,9 @@ def distill(
     trainer = make_trainer(student, examples, store, recipe, folder, sampler, budget, evaluator)
     watch = Watch(budget, trainer.loss, progress)
     keeper = KeepBest(Path(folder, "best"), evaluator.primary_metric) if evaluator else None
-    for callback in (watch, *([keeper] if keeper else []), *callbacks): trainer.add_callback(callback)
     logger.info("the targets' mean square is %.2g; the loss is divided by it", trainer.loss.mean_square)
-    with training_mode(student, recipe.dropout):
+    with training_mode(student, recipe.dropout), words_first(student, budget, recipe.words_first) as first:
+        for callback in (first, watch, *([keeper] if keeper else []), *callbacks): trainer.add_callback(callback)
         try: trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         except KeyboardInterrupt: logger.warning("stopped by Ctrl-C after %d steps; what was learnt until then is kept", trainer.state.global_step)
     if keeper: restore_best(student, keeper)

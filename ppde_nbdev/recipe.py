@@ -28,7 +28,7 @@ Positive = Annotated[float, Field(gt=0)]
 class CorpusParameters(BaseModel):
     "What is read, and what of it is kept."
 
-    corpora: tuple[str, ...] = Field(("embedded",), min_length=1, description="parallel text to train on: files, patterns, names of corpora (`ppde download` lists them), hub ids, or `embedded` and `embedded-words` for the sentences and the word list in the package")
+    corpora: tuple[str, ...] = Field(("embedded", "embedded-words"), min_length=1, description="parallel text to train on: files, patterns, names of corpora (`ppde download` lists them), hub ids, or `embedded` and `embedded-words` for the sentences and the word list in the package")
     source_language: str = Field("en", pattern="^[a-z]{2,3}$", description="language of the source sentences, the teacher's (ISO 639 code)")
     target_language: str = Field("de", pattern="^[a-z]{2,3}$", description="language of the translations (ISO 639 code)")
     english: tuple[str, ...] = Field((), description="files of English text or paraphrases: further sentences whose target is the teacher's own embedding")
@@ -74,8 +74,9 @@ class TrainingParameters(BaseModel):
     corpus_weights: dict[str, Positive] = Field({}, description="how often corpora are drawn, by name, beside what `corpus_balance` gives them: 2 is twice as often; 1 where none is set")
     batch_tokens: Count = Field(1536, description="word pieces in a batch, padding included, at most")
     batch_size: Count = Field(256, description="sentences in a batch, at most")
+    words_first: Share = Field(0.5, description="share of the training, its beginning, in which only word embeddings learn; 0 for a student whose body is not its teacher's")
     learning_rate: Positive = Field(1e-4, description="peak learning rate of the body")
-    embedding_learning_rate: Positive = Field(1e-3, description="peak learning rate of the word embeddings")
+    embedding_learning_rate: Positive = Field(3e-3, description="peak learning rate of the word embeddings")
     warmup_steps: int = Field(50, ge=0, description="steps until the peak, linearly")
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay, not on biases and layer norms")
     adam_epsilon: Positive = Field(1e-8, description="AdamW epsilon")
@@ -124,7 +125,7 @@ RECIPES = {
         corpora=("tatoeba", "wikimatrix", "ted2020", "opensubtitles", "europarl", "news-commentary"),
         max_length_ratio=0, foreign_probability=1,
         max_seq_length=256, max_sentence_chars=600, max_pairs_per_file=1_000_000, source_share=1.0, corpus_balance=1.0,
-        batch_size=64, batch_tokens=64 * 256, learning_rate=2e-5, embedding_learning_rate=2e-5,
+        batch_size=64, batch_tokens=64 * 256, words_first=0.0, learning_rate=2e-5, embedding_learning_rate=2e-5,
         warmup_steps=10_000, epochs=20, eval_steps=10_000, save_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,
         max_gradient_norm=1.0, dropout=0.1,
     ),
