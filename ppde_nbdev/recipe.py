@@ -76,7 +76,7 @@ class TrainingParameters(BaseModel):
     batch_size: Count = Field(256, description="sentences in a batch, at most")
     words_first: Share = Field(0.5, description="share of the training, its beginning, in which only word embeddings learn; 0 for a student whose body is not its teacher's")
     learning_rate: Positive = Field(1e-4, description="peak learning rate of the body")
-    embedding_learning_rate: Positive = Field(3e-3, description="peak learning rate of the word embeddings")
+    embedding_learning_rate: Positive = Field(2e-3, description="peak learning rate of the word embeddings")
     warmup_steps: int = Field(50, ge=0, description="steps until the peak, linearly")
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay, not on biases and layer norms")
     adam_epsilon: Positive = Field(1e-8, description="AdamW epsilon")
@@ -119,7 +119,7 @@ def describe_recipe(
 # %% ../nbs/00_recipe.ipynb #f7cf967b
 RECIPES = {
     "quick": Recipe(name="quick", minutes=2),
-    "bilingual": Recipe(name="bilingual", minutes=15),
+    "bilingual": Recipe(name="bilingual", minutes=15, vocabulary_size=48_000, min_piece_count=2),
     "card": Recipe(
         name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base", trim=False,
         corpora=("tatoeba", "wikimatrix", "ted2020", "opensubtitles", "europarl", "news-commentary"),
