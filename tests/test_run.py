@@ -25,7 +25,7 @@ def test_report_has_the_documented_names(finished_run):
     report = json.loads((finished_run[0] / "report.json").read_text(encoding="utf8"))
     for model in ("teacher", "initial", "student"): assert set(report[model]) == FIGURES
     assert set(report["seconds"]) == {"corpora", "student", "teacher", "evaluate before", "distill", "evaluate after"}
-    assert report["recipe"]["epochs"] == 0.2 and report["versions"]["sentence-transformers"]
+    assert report["recipe"]["epochs"] == 0.4 and report["versions"]["sentence-transformers"]
     assert report["steps"] > 0 and report["tokens"] > report["sentences"] > 0
     assert all(row["read"] == row["kept"] + sum(count for name, count in row.items() if name not in ("corpus", "read", "kept")) for row in report["corpora"])
 
