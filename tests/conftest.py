@@ -1,10 +1,12 @@
 """What several tests stand on: the command as a user runs it, and one small finished run."""
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1") # before anything imports the hub's client: no test waits for it
 
@@ -29,9 +31,15 @@ def write_small_corpus(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory) -> tuple[Path, str]:
-    "The folder of a small run that has ended, and what it printed."
-    folder = tmp_path_factory.mktemp("finished")
-    result = ppde("run", "--out", "run", *SMALL, folder=folder)
-    assert result.returncode == 0, result.stderr
-    return folder / "run", result.stdout
+def finished_run(tmp_path_factory, request) -> tuple[Path, str]:
+    "The folder of a small run that has ended, and what it printed. Processes that test at the same time make one and copy it."
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if hasattr(request.config, "workerinput") else base) / "finished" # a worker's folder lies in that of all
+    with FileLock(made.with_suffix(".lock")):
+        if not (made / "said.txt").exists():
+            made.mkdir(exist_ok=True)
+            result = ppde("run", "--out", "run", *SMALL, folder=made)
+            assert result.returncode == 0, result.stderr
+            (made / "said.txt").write_text(result.stdout, encoding="utf8")
+    mine = shutil.copytree(made, tmp_path_factory.mktemp("copied") / "finished")
+    return mine / "run", (mine / "said.txt").read_text(encoding="utf8")

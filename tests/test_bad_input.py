@@ -56,9 +56,9 @@ def test_a_process_leaves_with_the_same_code_and_sentence(tmp_path):
 def test_folder_of_another_run_is_not_touched(finished_run):
     folder, _ = finished_run
     before = (folder / "report.json").read_bytes()
-    assert "different: minutes" in one_sentence(ppde("run", "--out", "run", "--minutes", "3", *SMALL[2:], folder=folder.parent))
+    assert "different: minutes" in one_sentence(CliRunner().invoke(app, ["run", "--out", str(folder), "--minutes", "3", *SMALL[2:]]))
     assert (folder / "report.json").read_bytes() == before
 
 
 def test_no_hub_is_said(tmp_path):
-    assert "no-such/model-anywhere" in one_sentence(ppde("run", "--teacher", "no-such/model-anywhere", folder=tmp_path))
+    assert "no-such/model-anywhere" in one_sentence(CliRunner().invoke(app, ["run", "--teacher", "no-such/model-anywhere", "--out", str(tmp_path / "run")]))

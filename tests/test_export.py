@@ -7,7 +7,9 @@ import small_models
 from conftest import ppde
 from sentence_transformers import SentenceTransformer
 from small_models import ENGLISH, GERMAN
+from typer.testing import CliRunner
 
+from ppde_nbdev.cli import app
 from ppde_nbdev.evaluate import DevelopmentData
 from ppde_nbdev.export import FORMATS, export_student, load_exported
 from ppde_nbdev.recipe import InputError, load_recipe
@@ -33,9 +35,9 @@ def test_every_format_of_a_run(run, tmp_path):
     assert not [path for path in (run / "model").iterdir() if path.name.startswith("tmp")]
 
 
-def test_refused_is_said_and_not_left(run, tmp_path):
-    result = ppde("export", str(run), "--format", "int8", "--max-loss", "-200", folder=tmp_path)
-    assert result.returncode == 1 and "refused" in result.stdout
+def test_refused_is_said_and_not_left(run):
+    result = CliRunner().invoke(app, ["export", str(run), "--format", "int8", "--max-loss", "-200"])
+    assert result.exit_code == 1 and "refused" in result.stdout
     assert not (run / "model" / FORMATS["int8"]).exists()
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ppde
 from hub_on_loopback import Fault, serve
+from typer.testing import CliRunner
+
+from ppde_nbdev.cli import app
 
 TOKEN = {"HF_TOKEN": "hf_loopback"}
 
@@ -52,5 +54,5 @@ def test_refusal_is_one_sentence(copied, tmp_path):
 
 
 def test_run_that_has_not_finished(tmp_path):
-    result = ppde("publish", str(tmp_path), "me/my-model", folder=tmp_path)
-    assert result.returncode == 2 and "report.json" in result.stderr
+    result = CliRunner().invoke(app, ["publish", str(tmp_path), "me/my-model"])
+    assert result.exit_code == 2 and "report.json" in result.stderr

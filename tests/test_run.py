@@ -53,7 +53,7 @@ def test_finished_stages_are_not_done_again(finished_run):
 
 @pytest.mark.parametrize("stage", ["student", "teacher", "distill"])
 def test_killed_run_goes_on(tmp_path, stage):
-    options = ["run", "--out", "run", *SMALL[2:], "--epochs", "4", *write_small_corpus(tmp_path)]
+    options = ["run", "--out", "run", *SMALL[2:], "--epochs", "2", *write_small_corpus(tmp_path)]
     command = [sys.executable, "-u", "-m", "ppde_nbdev.cli", *options]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
