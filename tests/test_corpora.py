@@ -61,6 +61,7 @@ FILES = {
     "tsv": TSV, "gzip": gzip.compress(TSV), "bzip2": bz2.compress(TSV), "xz": lzma.compress(TSV), "zstd": pa.compress(TSV, "zstd", asbytes=True),
     "zip": as_moses_zip(), "parquet": as_table(pq.write_table), "arrow": as_table(write_arrow),
     "json": "".join(json.dumps({"en": en, "de": de}) + "\n" for en, de in PAIRS).encode(), "tmx": TMX.encode(), "tmx-16": TMX.encode("utf-16"), "po": PO.encode(), "xliff": XLIFF.encode(),
+    "ding": "".join(f"{de} {{m}} [ugs.] :: {en} (note)\n" for en, de in PAIRS).encode(),
 }
 
 
@@ -76,7 +77,7 @@ def test_any_bytes_end_in_pairs_or_in_a_sentence(content):
 
 
 @quick
-@given(magic=st.sampled_from([*MAGIC, *PACKED, b"<tmx>", b"<xliff>", b'msgid "', b'{"en": "a"}\n', b"a\tb\n"]), content=st.binary(max_size=300))
+@given(magic=st.sampled_from([*MAGIC, *PACKED, b"<tmx>", b"<xliff>", b'msgid "', b'{"en": "a"}\n', b"a\tb\n", b"a :: b\n"]), content=st.binary(max_size=300))
 def test_any_bytes_after_a_magic_number_end_in_pairs_or_in_a_sentence(magic, content):
     read_bytes(magic + content)
 
