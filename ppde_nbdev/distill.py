@@ -117,7 +117,8 @@ class TokenBatchSampler(BatchSampler):
         window: int = 8192, # sentences sorted together
         multiple: int = 1, # the number of batches is a multiple of this (processes, or batches to a step)
     ):
-        self.batch_tokens, self.batch_size, self.window, self.multiple = batch_tokens, batch_size, window, multiple
+        self.batch_tokens, self.window, self.multiple = batch_tokens, window, multiple
+        self.max_sentences = batch_size # accelerate drops every batch that has not `batch_size` sentences where it finds that name
         self.source_share, self.balance, self.seed, self.epoch = source_share, balance, seed, 0
         table = examples.with_format("arrow")[:]
         self.lengths = pa.compute.list_value_length(table["input_ids"]).to_numpy()
@@ -162,7 +163,7 @@ def cut_batches(self: TokenBatchSampler, window: np.ndarray) -> list[np.ndarray]
     batches, start = [], 0
     lengths = self.lengths[window]
     while start < len(window):
-        size = min(self.batch_size, max(1, self.batch_tokens // max(1, int(lengths[start]))))
+        size = min(self.max_sentences, max(1, self.batch_tokens // max(1, int(lengths[start]))))
         batches.append(window[start : start + size])
         start += size
     return batches

@@ -59,7 +59,6 @@ def test_two_processes_learn_as_one_with_the_same_global_batch(tmp_path):
     reports = [json.loads((folder / "run" / "report.json").read_text(encoding="utf8")) for folder in (one, two)]
     losses = [report["losses"] for report in reports]
     assert [entry["step"] for entry in losses[0]] == [entry["step"] for entry in losses[1]]
-    # a process logs the loss of its own half of each batch, so single values differ and the curve agrees
-    means = [np.mean([entry["loss"] for entry in some]) for some in losses]
-    assert abs(means[0] - means[1]) < 0.05 * means[0]
+    # every step has the same two batches, and what is logged is the mean over the processes
+    assert np.allclose(*([entry["loss"] for entry in some] for some in losses), rtol=1e-3)
     assert abs(reports[0]["student"]["mse"] - reports[1]["student"]["mse"]) < 0.02 * reports[0]["student"]["mse"]
