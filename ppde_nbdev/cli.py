@@ -416,5 +416,4 @@ def recipe_command(
     with plain_errors(): typer.echo(recipe_to_toml(load_recipe(recipe)), nl=False)
 
 # %% ../nbs/08_cli.ipynb #a87151fd
-#| eval: false
-if __name__ == "__main__": app()
+if __name__ == "__main__" and "__file__" in globals(): app() # a notebook is `__main__` too, but no file
