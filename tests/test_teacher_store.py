@@ -62,6 +62,9 @@ def test_twenty_kills_change_no_embedding(tmp_path, teacher, sentences):
     assert np.array_equal(embeddings(whole, teacher, some), embeddings(broken, teacher, some))
     names = [{path.name for path in folder.rglob("*.safetensors")} for folder in (whole, broken)]
     assert names[0] == names[1]
+    lost = int((open_store(teacher, broken).rows(some) < 0).sum())
+    print(f"{printed.split()[0]} kills survived, {lost} of {len(some)} sentences lost")
+    assert lost == 0
 
 
 def test_two_processes_share_the_work_of_one_store(tmp_path, teacher, sentences):
