@@ -179,9 +179,12 @@ def train_student(
     recipe: Recipe, # its training parameters count
     prepared: Prepared, # its student is trained in place, unless a trained one is there already
 ) -> tuple[SentenceTransformer, History]:
-    "Train the student and save it as `model/`. All processes train, the first one saves."
+    "Train the student and save it as `model/`. All processes train, the first one saves. Raises `InputError` when another number of processes began it."
     history, student = folder / "work" / "history.json", prepared.student
     if not history.exists():
+        processes = PartialState().num_processes
+        former = remembered(folder / "work" / "processes.json", lambda: processes)
+        if former != processes: raise InputError(f"the training in {folder} was begun by {former} process{'es' * (former > 1)}, not {processes}; go on with as many, or choose another folder with --out")
         evaluator = DevelopmentEvaluator(prepared.data, prepared.targets, recipe.best_by)
         seen = distill(student, prepared.examples, prepared.store, recipe, folder / "work" / "training", evaluator)
         if PartialState().is_main_process:

@@ -612,16 +612,18 @@ def last_checkpoint(
 def _arguments(recipe: Recipe, folder: str | Path, evaluate: bool) -> SentenceTransformerTrainingArguments:
     "Say to the trainer what the recipe says."
     cuda = torch.cuda.is_available()
-    return SentenceTransformerTrainingArguments(
+    arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder), max_steps=10**9, seed=recipe.seed, max_grad_norm=0.0, use_cpu=not torch.accelerator.is_available(),
         gradient_accumulation_steps=recipe.gradient_accumulation_steps,
         eval_strategy="steps" if evaluate else "no", eval_steps=recipe.eval_steps,
         save_strategy="steps", save_steps=recipe.save_steps, save_total_limit=1,
         logging_steps=10, logging_first_step=True, logging_nan_inf_filter=False, report_to=recipe.report_to, disable_tqdm=True,
-        bf16=cuda and torch.cuda.is_bf16_supported(), dataloader_pin_memory=cuda,
+        bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False), dataloader_pin_memory=cuda,
         # token batches differ in size, so accelerate cannot fill up the last round of batches, and need not
         accelerator_config={"even_batches": False}, ddp_find_unused_parameters=True,
     )
+    arguments._n_gpu = min(1, arguments.n_gpu) # several GPUs are several processes, by torchrun; DataParallel would cut up token batches
+    return arguments
 
 # %% ../nbs/05_distill.ipynb #0740cf3a
 def set_dropout(
@@ -642,7 +644,8 @@ def training_mode(
 ) -> Iterator[None]:
     "Give a student the dropout and the row-sparse gradients of training, and evaluation mode after it."
     words = word_embeddings(student)
-    words.sparse = True
+    # NCCL cannot add up sparse gradients
+    words.sparse = not (torch.distributed.is_initialized() and torch.distributed.get_backend() == "nccl")
     set_dropout(student, dropout)
     try: yield
     finally:
@@ -659,6 +662,10 @@ class DistillationTrainer(SentenceTransformerTrainer):
 
     def get_batch_sampler(self, dataset, *_, **__): return self.sampler
 
+    def _run_epoch(self, *arguments, epoch: int, **options):
+        self.sampler.set_epoch(epoch) # in a resumed epoch of several processes accelerate's wrappers are in the way
+        return super()._run_epoch(*arguments, epoch=epoch, **options)
+
     def _get_grad_norm(self, model, grad_norm=None): return None
 
 # %% ../nbs/05_distill.ipynb #0c88204f
@@ -671,6 +678,7 @@ def make_trainer(
     sampler: TokenBatchSampler, # of the examples
     budget: StepBudget | TimeBudget, # how long
     evaluator: SentenceEvaluator | None = None, # run every `eval_steps` and at the end
+    callbacks: Sequence[TrainerCallback] = (), # their time is not counted
 ) -> DistillationTrainer:
     "Put the parts of this room into sentence-transformers' trainer."
     groups = parameter_groups(student, recipe.learning_rate, recipe.embedding_learning_rate, recipe.weight_decay)
@@ -678,7 +686,7 @@ def make_trainer(
     loss = DistillationLoss(student, mean_square(store))
     trainer = DistillationTrainer(
         model=student, args=_arguments(recipe, folder, evaluator is not None), train_dataset=examples, sampler=sampler,
-        loss=loss, evaluator=evaluator, callbacks=[budget, StopOnNaN(), StopOnCollapse(loss)],
+        loss=loss, evaluator=evaluator, callbacks=[*callbacks, budget, StopOnNaN(), StopOnCollapse(loss)],
         data_collator=DistillationCollator(store, getattr(student.tokenizer, "pad_token_id", 0)),
         optimizers=(optimizer, learning_rate_schedule(optimizer, budget, recipe.warmup_steps)),
     )
@@ -721,13 +729,14 @@ def distill(
     together = processes * recipe.gradient_accumulation_steps
     sampler = TokenBatchSampler(examples, recipe.batch_tokens, recipe.batch_size, recipe.source_share, recipe.corpus_balance, recipe.corpus_weights, recipe.seed, multiple=together)
     budget = make_budget(recipe, len(sampler), processes)
-    trainer = make_trainer(student, examples, store, recipe, folder, sampler, budget, evaluator)
-    watch = Watch(budget, trainer.loss, progress)
     keeper = KeepBest(Path(folder, "best"), evaluator.primary_metric) if evaluator else None
+    trainer = make_trainer(student, examples, store, recipe, folder, sampler, budget, evaluator, [keeper] if keeper else [])
+    watch = Watch(budget, trainer.loss, progress)
     logger.info("the targets' mean square is %.2g; the loss is divided by it", trainer.loss.mean_square)
     with training_mode(student, recipe.dropout), words_first(student, budget, recipe.words_first) as first:
-        for callback in (first, watch, *([keeper] if keeper else []), *callbacks): trainer.add_callback(callback)
+        for callback in (first, watch, *callbacks): trainer.add_callback(callback)
         try: trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         except KeyboardInterrupt: logger.warning("stopped by Ctrl-C after %d steps; what was learnt until then is kept", trainer.state.global_step)
+    trainer.accelerator.unwrap_model(student, keep_fp32_wrapper=False) # it computes in its own precision again
     if keeper: restore_best(student, keeper)
     return History(watch.losses, watch.scores, trainer.state.global_step, *count_seen(sampler, trainer.state.global_step * together))

@@ -119,13 +119,15 @@ class DevelopmentData(NamedTuple):
 
 # %% ../nbs/06_evaluate.ipynb #e1906ecb
 def load_development_data(
-    recipe: Recipe, # its `dev`, `sts_en` and `sts_de` count
+    recipe: Recipe, # its `dev`, `sts_en`, `sts_de` and `best_by` count
 ) -> DevelopmentData:
-    "Read what a recipe is measured on. Raises `InputError` for files that are missing, wrong, or do not correspond."
+    "Read what a recipe is measured on. Raises `InputError` for files that are missing, wrong, or do not correspond, and for a `best_by` that they do not give."
     pairs = read_pairs(find_files([recipe.dev], "dev", (recipe.source_language, recipe.target_language))[0])
     english, german = load_sts(recipe.sts_en, "sts_en"), load_sts(recipe.sts_de, "sts_de")
     if english and german and [pair.score for pair in english] != [pair.score for pair in german]:
         raise InputError(f"{recipe.sts_en} and {recipe.sts_de} do not correspond: they must hold the same pairs, with the same scores, in the same order")
+    measured = ["score", "translation_en_de", "translation_de_en", *["sts_en"] * bool(english), *["sts_de"] * bool(german), *["sts_en_de"] * bool(english and german)]
+    if recipe.best_by not in measured: raise InputError(f"best_by = {recipe.best_by} cannot choose the best model; of what is measured here, more is better for {', '.join(measured)}")
     return DevelopmentData(pairs["source"][:], pairs["translation"][:], english, german)
 
 # %% ../nbs/06_evaluate.ipynb #4b289305

@@ -6,10 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from conftest import ppde, write_small_corpus
 from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformerTrainer
+
+from ppde_nbdev.cli import train_student
+from ppde_nbdev.distill import DistillationTrainer
+from ppde_nbdev.recipe import InputError, load_recipe
 
 EPOCHS = ["--epochs", "2", "--set", "vocabulary_size=2000", "--set", "shift_pairs=32", "--set", "eval_steps=25", "--set", "save_steps=10", "--set", "warmup_steps=5", "--set", "batch_tokens=256"]
 
@@ -65,3 +72,19 @@ def test_two_processes_learn_as_one_with_the_same_global_batch(tmp_path):
     # every step has the same two batches, and what is logged is the mean over the processes
     assert np.allclose(*([entry["loss"] for entry in some] for some in losses), rtol=1e-3)
     assert abs(reports[0]["student"]["mse"] - reports[1]["student"]["mse"]) < 0.02 * reports[0]["student"]["mse"]
+
+
+def test_sampler_is_told_the_epoch_whatever_wraps_it(monkeypatch):
+    told = []
+    trainer = object.__new__(DistillationTrainer)
+    trainer.sampler = SimpleNamespace(set_epoch=told.append)
+    monkeypatch.setattr(SentenceTransformerTrainer, "_run_epoch", lambda self, **options: told.append(options["epoch"]))
+    trainer._run_epoch(epoch=3)
+    assert told == [3, 3]
+
+
+def test_run_of_two_processes_is_not_gone_on_with_by_one(tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "processes.json").write_text("2", encoding="utf8")
+    with pytest.raises(InputError, match="begun by 2 processes, not 1"): train_student(tmp_path, load_recipe("quick"), SimpleNamespace(student=None))
