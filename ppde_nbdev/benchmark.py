@@ -30,13 +30,14 @@ def train_standard(
     batch_size: int = 64, # pairs
     learning_rate: float = 2e-5, # peak
     callbacks: Sequence[TrainerCallback] = (), # of your own
+    **options, # further arguments of the trainer
 ) -> float: # seconds
     "Train for one epoch as sentence-transformers' multilingual example does."
     data = Dataset.from_dict({"english": pairs["source"][:], "non_english": pairs["translation"][:], "label": list(targets)})
     with tempfile.TemporaryDirectory() as folder:
         arguments = SentenceTransformerTrainingArguments(
             output_dir=folder, num_train_epochs=1, per_device_train_batch_size=batch_size, learning_rate=learning_rate, warmup_steps=0.1,
-            save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=not torch.accelerator.is_available(),
+            save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=not torch.accelerator.is_available(), **options,
         )
         trainer = SentenceTransformerTrainer(model=student, args=arguments, train_dataset=data, loss=MSELoss(student), callbacks=list(callbacks))
         trainer.remove_callback(PrinterCallback)
