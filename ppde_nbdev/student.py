@@ -11,10 +11,11 @@ __all__ = ['INSIDE', 'NULL', 'keep_accents', 'count_words', 'learn_pieces', 'gro
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import count, islice
 from typing import NamedTuple
 
 import numpy as np
+import pandas
 import torch
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, lsmr
@@ -101,8 +102,13 @@ def grow_tokenizer(
 ) -> PreTrainedTokenizerFast: # keeps accents; old pieces keep their numbers
     "Add word pieces to a tokenizer."
     model = TokenizerModel.from_transformers_tokenizer(keep_accents(tokenizer))
-    for piece in pieces: # one by one, because a piece of byte-pair encoding brings the parts that it is merged from
-        if piece not in model.model.vocab: model.model.add_token(piece)
+    if _kind(tokenizer) == "WordPiece": # all at once, because one by one takes the square of their number
+        known = model.model.vocab.root
+        taken = set(known.values())
+        known |= zip(dict.fromkeys(piece for piece in pieces if piece not in known), (number for number in count() if number not in taken))
+    else: # one by one, because a piece of byte-pair encoding brings the parts that it is merged from
+        for piece in pieces:
+            if piece not in model.model.vocab: model.model.add_token(piece)
     grown = plain_tokenizer(model, tokenizer)
     assert tokenizer.get_vocab().items() <= grown.get_vocab().items()
     return grown
@@ -133,10 +139,12 @@ class Links(NamedTuple):
     source_count: np.ndarray # (l,) how often the English piece stands in the sentence
 
 # %% ../nbs/04_student.ipynb #9371bee8
-def _counted(segments: Sequence[np.ndarray], extra: Sequence[int] = ()) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    "Give the distinct pieces of each sentence, `extra` ones first, and their counts."
-    counted = [np.unique(np.concatenate([extra, pieces]).astype(np.int64), return_counts=True) for pieces in segments]
-    return [pieces for pieces, _ in counted], [counts for _, counts in counted]
+def _counted(segments: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "Give the distinct pieces of all sentences, sentence by sentence: sentence, piece, count."
+    sentence, piece = np.repeat(np.arange(len(segments)), [len(some) for some in segments]), np.concatenate([np.empty(0, np.int64), *segments])
+    width = int(piece.max(initial=0)) + 1
+    distinct, counts = np.unique(sentence * width + piece, return_counts=True)
+    return distinct // width, distinct % width, counts
 
 # %% ../nbs/04_student.ipynb #ce2c7f52
 def count_links(
@@ -144,15 +152,14 @@ def count_links(
     sources: Sequence[np.ndarray], # pieces of its English partner
 ) -> Links:
     "Lay out every (new piece, English piece) that stand in one pair of sentences."
-    (targets, target_counts), (sources, source_counts) = _counted(targets, [NULL]), _counted(sources)
-    tile = lambda new, old: np.concatenate([np.tile(some, len(others)) for some, others in zip(new, old)])
-    repeat = lambda old, new: np.concatenate([np.repeat(some, len(others)) for some, others in zip(old, new)])
-    width = max((int(some.max(initial=0)) for some in sources), default=0) + 1
-    distinct, pair = np.unique((tile(targets, sources) - NULL) * width + repeat(sources, targets), return_inverse=True)
-    widths = np.repeat([len(new) for new in targets], [len(old) for old in sources])
-    event = np.repeat(np.arange(len(widths), dtype=np.int32), widths)
-    counts = tile(target_counts, sources).astype(np.float32), repeat(source_counts, targets).astype(np.float32)
-    return Links(distinct // width + NULL, distinct % width, pair.astype(np.int32), event, *counts)
+    sentence, new, new_count = _counted([np.append(pieces - NULL, 0) for pieces in targets]) # `NULL` is 0 here
+    of, old, old_count = _counted(sources)
+    first, number = np.searchsorted(sentence, of), np.bincount(sentence, minlength=len(targets))[of] # of the new pieces beside an English one
+    event = np.repeat(np.arange(len(of), dtype=np.int32), number)
+    place = np.arange(len(event)) + np.repeat(first - np.cumsum(number) + number, number)
+    width = int(old.max(initial=0)) + 1
+    pair, distinct = pandas.factorize(new[place] * width + old[event], sort=True)
+    return Links(distinct // width + NULL, distinct % width, pair.astype(np.int32), event, new_count[place].astype(np.float32), old_count[event].astype(np.float32))
 
 # %% ../nbs/04_student.ipynb #5dfb8bee
 def align(
