@@ -405,7 +405,7 @@ def _entry(line: str) -> list[tuple[str, str | None]]:
     "Pair the German and English synonyms of a dictionary entry; null for what is no pair."
     german, *english = map(_forms_of_entry, re.sub(NOTES, " ", line).split(" :: "))
     if len(english) != 1 or len(german) != len(english[0]): return [(line, None)]
-    forms = [(some, others) for some, others in zip(german, english[0]) if some and others]
+    forms = [(some, [other.removeprefix("to ") for other in others]) for some, others in zip(german, english[0]) if some and others]
     pairs = [pair for some, others in forms for pair in ((some[0], others[0]), *((term, others[0]) for term in some[1:]), *((some[0], term) for term in others[1:]))]
     return [(term, None if "/" in term + other else other) for term, other in pairs]
 
