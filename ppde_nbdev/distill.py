@@ -678,6 +678,8 @@ def training_mode(
     finally:
         words.sparse = False
         for layer in layers: layer._compiled_call_impl = None
+        # accelerate's marks would keep it in this precision, and the next training from preparing it
+        for name in ("forward", "_original_forward", "_is_accelerate_prepared"): student.__dict__.pop(name, None)
         student.eval()
 
 # %% ../nbs/05_distill.ipynb #147aff19
@@ -765,6 +767,5 @@ def distill(
         for callback in (first, watch, *callbacks): trainer.add_callback(callback)
         try: trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         except KeyboardInterrupt: logger.warning("stopped by Ctrl-C after %d steps; what was learnt until then is kept", trainer.state.global_step)
-    trainer.accelerator.unwrap_model(student, keep_fp32_wrapper=False) # it computes in its own precision again
     if keeper: restore_best(student, keeper)
     return History(watch.losses, watch.scores, trainer.state.global_step, *count_seen(sampler, trainer.state.global_step * together))
