@@ -58,8 +58,8 @@ def tokenize(
 ) -> pa.Array: # n lists of int32
     "Tokenise sentences without padding, special tokens included where the student has any."
     blocks = [pa.array([], pa.list_(pa.int32()))]
-    for start in range(0, len(sentences), 10_000):
-        block = [prompt + sentence for sentence in sentences[start : start + 10_000]]
+    for start in range(0, len(sentences), 2000):
+        block = [prompt + sentence for sentence in sentences[start : start + 2000]]
         blocks.append(pa.array(_numbers(tokenizer, block, max_seq_length), pa.list_(pa.int32())))
     return pa.concat_arrays(blocks)
 

@@ -141,7 +141,7 @@ class Links(NamedTuple):
 # %% ../nbs/04_student.ipynb #9371bee8
 def _counted(segments: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Give the distinct pieces of all sentences, sentence by sentence: sentence, piece, count."
-    sentence, piece = np.repeat(np.arange(len(segments)), [len(some) for some in segments]), np.concatenate([np.empty(0, np.int64), *segments])
+    sentence, piece = np.repeat(np.arange(len(segments)), [len(some) for some in segments]), np.concatenate([[], *segments]).astype(np.int64)
     width = int(piece.max(initial=0)) + 1
     distinct, counts = np.unique(sentence * width + piece, return_counts=True)
     return distinct // width, distinct % width, counts
