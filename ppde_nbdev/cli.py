@@ -43,7 +43,7 @@ from .score import drop_worst, score_pairs, write_pairs
 from .search import mine_files, search_file
 from .standings import load_memories, make_standings, standings_rows, write_standings
 from .student import freeze_body, make_student
-from .teacher import EmbeddingStore, default_prompt, embed_missing, load_model, open_store, save_model
+from .teacher import EmbeddingStore, default_prompt, embed_missing, load_model, open_store, save_model, sentence_keys
 
 # %% ../nbs/08_cli.ipynb #dd4a8250
 def _inputs(recipe: Recipe) -> dict[str, list[int]]:
@@ -136,7 +136,7 @@ def prepare_examples(
     embed_missing(teacher, [*pairs["source"][:], *english], store)
     if not folder.exists():
         examples = [training_examples(student.tokenizer, pairs, recipe.max_seq_length, default_prompt(student))]
-        if english: examples.append(sentence_examples(student.tokenizer, english, english, ["english"] * len(english), True, recipe.max_seq_length, default_prompt(student)))
+        if english: examples.append(sentence_examples(student.tokenizer, english, sentence_keys(english), ["english"] * len(english), True, recipe.max_seq_length, default_prompt(student)))
         concatenate_datasets(examples).save_to_disk(temporary)
         temporary.rename(folder)
     return load_from_disk(folder)

@@ -52,32 +52,33 @@ def _numbers(tokenizer: PreTrainedTokenizerFast | Tokenizer, sentences: list[str
 
 def tokenize(
     tokenizer: PreTrainedTokenizerFast | Tokenizer, # the student's
-    sentences: Sequence[str], # n sentences
+    sentences: pa.ChunkedArray, # n sentences
     max_seq_length: int, # longer ones are cut, special tokens counted in
     prompt: str = "", # put before each
 ) -> pa.Array: # n lists of int32
     "Tokenise sentences without padding, special tokens included where the student has any."
     blocks = [pa.array([], pa.list_(pa.int32()))]
     for start in range(0, len(sentences), 2000):
-        block = [prompt + sentence for sentence in sentences[start : start + 2000]]
+        block = [prompt + sentence for sentence in sentences.slice(start, 2000).to_pylist()] # all of them as Python strings would take more memory than training
         blocks.append(pa.array(_numbers(tokenizer, block, max_seq_length), pa.list_(pa.int32())))
     return pa.concat_arrays(blocks)
 
 # %% ../nbs/05_distill.ipynb #8d2aeb3f
 def sentence_examples(
     tokenizer: PreTrainedTokenizerFast | Tokenizer, # the student's
-    sentences: Sequence[str], # n sentences
-    sources: Sequence[str], # n sentences of the teacher's language, whose embeddings are the targets
-    corpora: Sequence[str], # n names of corpora
+    sentences: Sequence[str] | pa.ChunkedArray, # n sentences
+    targets: np.ndarray, # (n,) uint64, from `sentence_keys`: the sentences of the teacher's language whose embeddings are the targets
+    corpora: Sequence[str] | pa.ChunkedArray, # n names of corpora
     is_source: bool, # whether `sentences` are in the teacher's language
     max_seq_length: int, # longer sentences are cut
     prompt: str = "", # put before each
 ) -> Dataset: # columns `input_ids`, `target`, `is_source`, `corpus`; a sentence and target once
     "Make an example of each distinct sentence."
-    table = pa.table({"sentence": pa.array(sentences, pa.string()), "target": sentence_keys(sources), "corpus": pa.array(corpora, pa.string())})
+    schema = pa.schema({"sentence": pa.string(), "target": pa.uint64(), "corpus": pa.string()})
+    table = pa.table({"sentence": sentences, "target": targets, "corpus": corpora}, schema=schema)
     distinct = table.group_by(["sentence", "target"], use_threads=False).aggregate([("corpus", "first")])
-    numbers = tokenize(tokenizer, distinct["sentence"].to_pylist(), max_seq_length, prompt)
-    side = pa.array([is_source] * len(distinct), pa.bool_())
+    numbers = tokenize(tokenizer, distinct["sentence"], max_seq_length, prompt)
+    side = pa.array(np.full(len(distinct), is_source))
     return Dataset(pa.table({"input_ids": numbers, "target": distinct["target"], "is_source": side, "corpus": distinct["corpus_first"]}))
 
 # %% ../nbs/05_distill.ipynb #0ef427d1
@@ -88,9 +89,10 @@ def training_examples(
     prompt: str = "", # put before each sentence, the student's `default_prompt`
 ) -> Dataset: # columns `input_ids`, `target`, `is_source`, `corpus`
     "Make an example of each distinct translation and of each distinct source sentence."
-    sources, corpora = pairs["source"][:], pairs["corpus"][:]
-    halves = [(pairs["translation"][:], False), (sources, True)]
-    return concatenate_datasets([sentence_examples(tokenizer, sentences, sources, corpora, is_source, max_seq_length, prompt) for sentences, is_source in halves])
+    targets = np.concatenate([sentence_keys(block["source"]) for block in pairs.iter(2000)] or [np.empty(0, np.uint64)])
+    table = pairs.with_format("arrow")[:]
+    halves = [("translation", False), ("source", True)]
+    return concatenate_datasets([sentence_examples(tokenizer, table[column], targets, table["corpus"], is_source, max_seq_length, prompt) for column, is_source in halves])
 
 # %% ../nbs/05_distill.ipynb #e0da7f03
 def draw_counts(

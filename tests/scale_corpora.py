@@ -9,13 +9,17 @@ from pathlib import Path
 
 from ppde_nbdev.corpora import embedded_file, read_pairs
 
-CHILD = """
-import json, resource, sys, time
+PEAK = """
+from pathlib import Path
+def peak_mib(): return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024 # ru_maxrss begins at what the parent held
+"""
+CHILD = PEAK + """
+import json, sys, time
 from ppde_nbdev.corpora import load_pairs
 from ppde_nbdev.recipe import CorpusParameters
 started = time.perf_counter()
 pairs, account = load_pairs([sys.argv[1]], parameters=CorpusParameters(max_pairs_per_file=10**9), path=sys.argv[2])
-print(json.dumps({"seconds": time.perf_counter() - started, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "account": account[0]}))
+print(json.dumps({"seconds": time.perf_counter() - started, "peak_mib": peak_mib(), "account": account[0]}))
 """
 
 

@@ -9,28 +9,26 @@ import numpy as np
 import small_models
 from datasets import Dataset
 from safetensors.numpy import save_file
-from scale_corpora import write_corpus
+from scale_corpora import PEAK, write_corpus
 
 from ppde_nbdev.corpora import load_pairs
 from ppde_nbdev.recipe import CorpusParameters
 from ppde_nbdev.teacher import sentence_keys
 
 DIMENSION, STEPS = 768, 20
-CHILD = """
-import json, resource, sys
-from pathlib import Path
+CHILD = PEAK + """
+import json, sys
 from datasets import Dataset, load_from_disk
 from ppde_nbdev.distill import distill, training_examples
 from ppde_nbdev.recipe import load_recipe
 from ppde_nbdev.teacher import EmbeddingStore, load_model
 folder, dimension, steps = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 student, store = load_model(str(folder / "student"), device="cpu"), EmbeddingStore(folder / "store", dimension)
 training_examples(student.tokenizer, Dataset.from_file(str(folder / "pairs.arrow")), 64).save_to_disk(folder / "examples")
-prepared, examples = peak(), load_from_disk(folder / "examples")
+prepared, examples = peak_mib(), load_from_disk(folder / "examples")
 history = distill(student, examples, store, load_recipe("bilingual", epochs=steps / len(examples) * 60, warmup_steps=0), folder / "training", progress=False)
 model = sum(parameter.nbytes for parameter in student.parameters())
-print(json.dumps({"examples": len(examples), "targets": len(store), "steps": history.steps, "prepared_mib": prepared, "peak_mib": peak(), "model_and_optimizer_mib": 4 * model / 2**20}))
+print(json.dumps({"examples": len(examples), "targets": len(store), "steps": history.steps, "prepared_mib": prepared, "peak_mib": peak_mib(), "model_and_optimizer_mib": 4 * model / 2**20}))
 """
 
 
