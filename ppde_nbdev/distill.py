@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'ATTENTION', 'tokenize', 'sentence_examples', 'training_examples', 'draw_counts', 'TokenBatchSampler',
-           'draw', 'DistillationCollator', 'end_to_end', 'DistillationLoss', 'mean_similarity', 'mean_square',
+           'draw', 'DistillationCollator', 'end_to_end', 'DistillationLoss', 'mean_similarity', 'draw_landmarks',
            'clip_gradients', 'RowSparseAdamW', 'parameter_groups', 'word_embeddings', 'StepBudget', 'recall',
            'first_clock', 'TimeBudget', 'learning_rate_schedule', 'words_first', 'training_operations', 'machine_limit',
            'History', 'Watch', 'plot_losses', 'LossPlot', 'count_seen', 'KeepBest', 'StopOnNaN', 'StopOnCollapse',
@@ -223,27 +223,40 @@ def end_to_end(
 
 
 class DistillationLoss(torch.nn.Module):
-    "Mean squared error, divided by the mean square of the targets. It also tallies what passes through it."
+    "Mean squared error, divided by the mean square of the landmarks, and the divergence of what is near. It also tallies what passes through it."
 
     def __init__(self,
         model: SentenceTransformer, # the student
-        mean_square: float, # of the targets
+        landmarks: torch.Tensor, # (m, dimension) targets of some sentences, from `draw_landmarks`
+        similarity_weight: float = 0.5, # of the second part; 0: mean squared error alone
+        temperature: float = 0.05, # similarities are divided by it
     ):
         super().__init__()
-        self.model, self.mean_square, self.static = model, mean_square, is_static(model)
+        self.model, self.static, self.similarity_weight, self.temperature = model, is_static(model), similarity_weight, temperature
+        self.mean_square = landmarks.square().mean().item()
+        self.register_buffer("landmarks", torch.nn.functional.normalize(landmarks), persistent=False)
         self.seen, self.similarity = torch.zeros(2), torch.zeros(2)
 
     def forward(self,
         sentence_features: list[dict[str, torch.Tensor]], # one column: `input_ids` and `attention_mask` (n, length)
         labels: torch.Tensor, # (n, dimension) targets
-    ) -> torch.Tensor: # a number; 1 is what a student scores that always answers zero
+    ) -> torch.Tensor: # a number; the first part is 1 for a student that always answers zero
         features = sentence_features[0]
         embeddings = self.model(end_to_end(features) if self.static else features)["sentence_embedding"]
         self.seen = self.seen.to(labels.device) + torch.stack([features["attention_mask"].new_tensor(len(labels)), features["attention_mask"].sum()])
         if len(labels) > 1: self.similarity = torch.stack([mean_similarity(embeddings.detach()), mean_similarity(labels)])
-        return torch.nn.functional.mse_loss(embeddings, labels) / self.mean_square
+        loss = torch.nn.functional.mse_loss(embeddings, labels) / self.mean_square
+        return loss + self.similarity_weight * self.divergence(embeddings, labels) if self.similarity_weight else loss
 
-    def get_config_dict(self) -> dict: return {"mean_square": self.mean_square}
+    def near(self, embeddings: torch.Tensor) -> torch.Tensor:
+        "Log-probabilities (n, m) of the landmarks, by their similarity."
+        return (torch.nn.functional.normalize(embeddings.float()) @ self.landmarks.to(embeddings.device).T / self.temperature).log_softmax(1)
+
+    def divergence(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        "Kullback-Leibler divergence of the student's landmarks from the teacher's, the mean of the batch."
+        return torch.nn.functional.kl_div(self.near(embeddings), self.near(labels), reduction="batchmean", log_target=True)
+
+    def get_config_dict(self) -> dict: return {"mean_square": self.mean_square, "similarity_weight": self.similarity_weight, "temperature": self.temperature}
 
 # %% ../nbs/05_distill.ipynb #0d889953
 def mean_similarity(
@@ -254,13 +267,14 @@ def mean_similarity(
     return (units.sum(0).square().sum() - count) / (count * (count - 1))
 
 # %% ../nbs/05_distill.ipynb #c9b9706a
-def mean_square(
-    store: EmbeddingStore, # holds the targets
-    sample: int = 2048, # targets looked at
-) -> float:
-    "Measure the mean square of a teacher's targets on a sample of them."
-    rows = np.random.default_rng(0).permutation(len(store))[:sample]
-    return float(np.square(store[rows]).mean())
+def draw_landmarks(
+    examples: Dataset, # from `training_examples`
+    store: EmbeddingStore, # holds their targets
+    count: int = 4096, # how many, at most
+) -> torch.Tensor: # (count, dimension)
+    "Draw targets of different examples, the same ones every time."
+    keys = np.unique(examples.with_format("arrow")[:]["target"].to_numpy())
+    return torch.from_numpy(store[store.find(np.random.default_rng(0).permutation(keys)[:count])])
 
 # %% ../nbs/05_distill.ipynb #3d88175a
 def clip_gradients(
@@ -715,7 +729,7 @@ def make_trainer(
     "Put the parts of this room into sentence-transformers' trainer."
     groups = parameter_groups(student, recipe.learning_rate, recipe.embedding_learning_rate, recipe.weight_decay)
     optimizer = RowSparseAdamW(groups, max_gradient_norm=recipe.max_gradient_norm, eps=recipe.adam_epsilon, fused=True)
-    loss = DistillationLoss(student, mean_square(store))
+    loss = DistillationLoss(student, draw_landmarks(examples, store), recipe.similarity_weight)
     trainer = DistillationTrainer(
         model=student, args=_arguments(recipe, folder, evaluator is not None), train_dataset=examples, sampler=sampler,
         loss=loss, evaluator=evaluator, callbacks=[*callbacks, budget, StopOnNaN(), StopOnCollapse(loss)],

@@ -51,6 +51,7 @@ class StudentParameters(BaseModel):
     max_seq_length: Count = Field(128, description="sentences are cut after this many word pieces in training")
     vocabulary_size: Count = Field(24_000, description="word pieces learnt from the target language (those the teacher lacks are added)")
     min_piece_count: Count = Field(3, description="a word piece must occur this often to be learnt")
+    borrowed_share: float = Field(1.0, ge=0, description="a learnt word piece is left out when source sentences use it more than so many times as often as translations do")
     alignment_pairs: Count = Field(200_000, description="pairs from which the word alignment is learnt, at most")
     alignment_iterations: Count = Field(5, description="EM iterations of the word alignment (IBM model 1)")
     rarity_exponent: float = Field(0.35, ge=0, description="translation probabilities are divided by the English piece's frequency to this power")
@@ -69,6 +70,7 @@ class TrainingParameters(BaseModel):
     minutes: Positive | None = Field(None, description="training time; evaluation and saving are not counted")
     epochs: Positive | None = Field(None, description="passes over the training sentences")
     loss: Literal["mse"] = Field("mse", description="mean squared error to the teacher's embedding, as a share of the targets' mean square")
+    similarity_weight: float = Field(0.5, ge=0, description="weight, beside the squared error, of how far the student's similarities to a sample of the teacher's embeddings are from the teacher's own; 0: none")
     source_share: Share = Field(0.3, description="share of the source sentences trained on in each epoch, besides all translations")
     corpus_balance: Share = Field(1.0, description="1: every corpus is drawn with the same weight; 0: each by its size")
     corpus_weights: dict[str, Positive] = Field({}, description="how often corpora are drawn, by name, beside what `corpus_balance` gives them: 2 is twice as often; 1 where none is set")
@@ -126,7 +128,7 @@ RECIPES = {
         name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base", trim=False,
         corpora=("tatoeba", "wikimatrix", "ted2020", "opensubtitles", "europarl", "news-commentary"),
         max_length_ratio=0, foreign_probability=1,
-        max_seq_length=256, max_sentence_chars=600, max_pairs_per_file=1_000_000, source_share=1.0, corpus_balance=1.0,
+        max_seq_length=256, max_sentence_chars=600, max_pairs_per_file=1_000_000, similarity_weight=0.0, source_share=1.0, corpus_balance=1.0,
         batch_size=64, batch_tokens=64 * 256, words_first=0.0, learning_rate=2e-5, embedding_learning_rate=2e-5,
         warmup_steps=10_000, epochs=20, eval_steps=10_000, save_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,
         max_gradient_norm=1.0, dropout=0.1,
