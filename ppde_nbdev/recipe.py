@@ -69,7 +69,7 @@ class TrainingParameters(BaseModel):
 
     minutes: Positive | None = Field(None, description="training time; evaluation and saving are not counted")
     epochs: Positive | None = Field(None, description="passes over the training sentences")
-    loss: Literal["mse"] = Field("mse", description="mean squared error to the teacher's embedding, as a share of the targets' mean square")
+    loss: Literal["mse"] = Field("mse", description="mean squared error to the teacher's embedding, as a share of the targets' mean square, beside what `similarity_weight` adds")
     similarity_weight: float = Field(0.5, ge=0, description="weight, beside the squared error, of how far the student's similarities to a sample of the teacher's embeddings are from the teacher's own; 0: none")
     source_share: Share = Field(0.3, description="share of the source sentences trained on in each epoch, besides all translations")
     corpus_balance: Share = Field(1.0, description="1: every corpus is drawn with the same weight; 0: each by its size")
