@@ -530,7 +530,7 @@ def plot_losses(
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
     axes.plot([entry["seconds"] / 60 for entry in losses], [entry["loss"] for entry in losses], color="tab:blue")
-    axes.set(xlabel="minutes of training", ylabel="loss (1 = always answering zero)", ylim=(0, None))
+    axes.set(xlabel="minutes of training", ylabel="loss", ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
