@@ -5,9 +5,11 @@
 # %% auto #0
 __all__ = ['INSIDE', 'NULL', 'keep_accents', 'count_words', 'learn_pieces', 'grow_tokenizer', 'leave_borrowed', 'segment',
            'Links', 'count_links', 'align', 'prefer_rare', 'starting_embeddings', 'cut_pieces', 'replace_vocabulary',
-           'common_shift', 'shift_new_pieces', 'grow_student', 'drop_new_pieces', 'freeze_body', 'make_student']
+           'common_shift', 'choose_sentences', 'shift_new_pieces', 'grow_student', 'drop_new_pieces', 'freeze_body',
+           'make_student']
 
 # %% ../nbs/04_student.ipynb #c7e72f6e
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -306,6 +308,17 @@ def common_shift(
         found = lsmr(derivative, (targets - before).ravel(), maxiter=iterations)[0]
         return found if np.square(targets - answers(found)).sum() < np.square(targets - before).sum() else np.zeros(len(shift))
 
+# %% ../nbs/04_student.ipynb #7c4edff3
+def choose_sentences(
+    sources: Sequence[str], # sentences of the teacher's language
+    translations: Sequence[str], # their translations
+    count: int = 256, # pairs to choose, at most
+) -> list[int]: # places of the chosen pairs, by length of the translation
+    "Choose pairs of similar, rather short length; those of which both sides end with a punctuation mark come before any other."
+    entry = lambda place: not all(unicodedata.category(side[place][-1:] or " ") == "Po" for side in (sources, translations))
+    drawn = sorted(np.random.default_rng(0).permutation(len(sources)).tolist(), key=entry)[: 4 * count]
+    return sorted(drawn, key=lambda place: len(translations[place]))[len(drawn) // 4 : len(drawn) // 2]
+
 # %% ../nbs/04_student.ipynb #e90815c2
 def shift_new_pieces(
     student: SentenceTransformer, # grown; changed in place
@@ -316,8 +329,7 @@ def shift_new_pieces(
     steps: int = 2, # one after the other
 ) -> None:
     "Move all new embeddings by a common vector, so that translations come near to their targets."
-    drawn = np.random.default_rng(0).permutation(len(sources))[: 4 * count].tolist()
-    places = sorted(drawn, key=lambda place: len(translations[place]))[len(drawn) // 4 : len(drawn) // 2]
+    places = choose_sentences(sources, translations, count)
     prompt, words = default_prompt(teacher), student[0].model.get_input_embeddings().weight
     sentences, targets = [prompt + translations[place] for place in places], teacher.encode([sources[place] for place in places])
     for _ in range(steps if places else 0):
