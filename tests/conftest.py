@@ -30,6 +30,19 @@ def write_small_corpus(folder: Path) -> list[str]:
     return ["--train", "small-train.tsv", "--dev", "small-dev.tsv", "--set", "sts_en=", "--set", "sts_de="]
 
 
+def write_small_development_data(folder: Path) -> list[str]:
+    "Write 100 pairs and 60 rows of STS in both languages to develop on, and give the options that name them."
+    paths = {part: folder / f"few-{part}{embedded_file(part).suffix}" for part in ("dev", "sts_en", "sts_de")}
+    for (part, path), rows in zip(paths.items(), (100, 60, 60)):
+        path.write_text("".join(embedded_file(part).read_text(encoding="utf8").splitlines(keepends=True)[:rows]), encoding="utf8")
+    return development_options(paths)
+
+
+def development_options(recipe: dict) -> list[str]:
+    "The options that name the development data of a recipe."
+    return ["--dev", str(recipe["dev"]), "--sts-en", str(recipe["sts_en"]), "--sts-de", str(recipe["sts_de"])]
+
+
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory, request) -> tuple[Path, str]:
     "The folder of a small run that has ended, and what it printed. Processes that test at the same time make one and copy it."
@@ -38,7 +51,7 @@ def finished_run(tmp_path_factory, request) -> tuple[Path, str]:
     with FileLock(made.with_suffix(".lock")):
         if not (made / "said.txt").exists():
             made.mkdir(exist_ok=True)
-            result = ppde("run", "--out", "run", *SMALL, folder=made)
+            result = ppde("run", "--out", "run", *SMALL, *write_small_development_data(made), folder=made)
             assert result.returncode == 0, result.stderr
             (made / "said.txt").write_text(result.stdout, encoding="utf8")
     mine = shutil.copytree(made, tmp_path_factory.mktemp("copied") / "finished")

@@ -1,8 +1,9 @@
 """What a user gets wrong ends with exit code 2 and one sentence that names the thing, never with a traceback."""
+import json
 import subprocess
 
 import pytest
-from conftest import SMALL, ppde
+from conftest import SMALL, development_options, ppde
 from typer.testing import CliRunner, Result
 
 from ppde_nbdev.cli import app
@@ -56,7 +57,8 @@ def test_a_process_leaves_with_the_same_code_and_sentence(tmp_path):
 def test_folder_of_another_run_is_not_touched(finished_run):
     folder, _ = finished_run
     before = (folder / "report.json").read_bytes()
-    assert "different: minutes" in one_sentence(CliRunner().invoke(app, ["run", "--out", str(folder), "--minutes", "3", *SMALL[2:]]))
+    data = development_options(json.loads(before)["recipe"])
+    assert "different: minutes" in one_sentence(CliRunner().invoke(app, ["run", "--out", str(folder), "--minutes", "3", *SMALL[2:], *data]))
     assert (folder / "report.json").read_bytes() == before
 
 

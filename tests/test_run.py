@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import SMALL, ppde, write_small_corpus
+from conftest import SMALL, development_options, ppde, write_small_corpus
 
 from ppde_nbdev.teacher import embed, load_model
 
@@ -46,7 +46,8 @@ def test_finished_stages_are_not_done_again(finished_run):
     folder, _ = finished_run
     watched = [folder / "model" / "model.safetensors", folder / "work" / "initial" / "model.safetensors", folder / "work" / "teacher.json", folder / "work" / "history.json"]
     before = [path.stat().st_mtime_ns for path in watched]
-    result = ppde("run", "--out", "run", *SMALL, folder=folder.parent)
+    recipe = json.loads((folder / "report.json").read_text(encoding="utf8"))["recipe"]
+    result = ppde("run", "--out", "run", *SMALL, *development_options(recipe), folder=folder.parent)
     assert result.returncode == 0 and result.stdout.count("done before") == 6
     assert [path.stat().st_mtime_ns for path in watched] == before
 
