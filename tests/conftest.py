@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1") # before anything imports the hub's client: no test waits for it
+os.environ.pop("FORCE_COLOR", None) # a notebook's kernel sets it, and lines would not begin with their words
 
 from ppde_nbdev.corpora import embedded_file
 
