@@ -162,7 +162,7 @@ def test_a_truncated_parquet_file_is_refused(tmp_path):
     write_hub(tmp_path)
     with serve(tmp_path) as hub:
         hub.faults.append(Fault(r"train-.*parquet", lose=500, times=1000))
-        refusal(client(hub, "sentence-transformers/parallel-sentences-tatoeba:en-de"))
+        assert "parallel-sentences-tatoeba" in refusal(client(hub, "sentence-transformers/parallel-sentences-tatoeba:en-de"))
 
 
 def test_no_network(tmp_path):
