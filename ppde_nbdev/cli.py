@@ -8,6 +8,11 @@ __all__ = ['app', 'open_run', 'remembered', 'Stages', 'prepare_pairs', 'prepare_
            'run_command', 'download_command', 'publish_command', 'export_command', 'evaluate_command', 'search_command',
            'pairs_command', 'score_command', 'recipe_command']
 
+# %% ../nbs/08_cli.ipynb #183b656d
+import os
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
 # %% ../nbs/08_cli.ipynb #bc48e735
 import json
 import logging

@@ -8,8 +8,8 @@ __all__ = ['logger', 'ATTENTION', 'tokenize', 'sentence_examples', 'training_exa
            'clip_gradients', 'RowSparseAdamW', 'parameter_groups', 'word_embeddings', 'StepBudget', 'recall',
            'first_clock', 'TimeBudget', 'learning_rate_schedule', 'words_first', 'training_operations', 'machine_limit',
            'History', 'Watch', 'plot_losses', 'LossPlot', 'count_seen', 'KeepBest', 'StopOnNaN', 'StopOnCollapse',
-           'last_checkpoint', 'set_dropout', 'use_bfloat16', 'Float32Attention', 'training_mode', 'DistillationTrainer',
-           'make_trainer', 'make_budget', 'restore_best', 'distill']
+           'last_checkpoint', 'set_dropout', 'use_bfloat16', 'Float32Attention', 'narrow_layers', 'training_mode',
+           'DistillationTrainer', 'make_trainer', 'make_budget', 'restore_best', 'distill']
 
 # %% ../nbs/05_distill.ipynb #8da15604
 import json
@@ -18,7 +18,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -676,6 +676,22 @@ class Float32Attention(TorchFunctionMode):
         wide = lambda value: value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
         with torch.autocast("cpu", enabled=False): return function(*map(wide, arguments), **{name: wide(value) for name, value in options.items()})
 
+# %% ../nbs/05_distill.ipynb #4bf41a41
+@contextmanager
+def narrow_layers(
+    student: SentenceTransformer, # a transformer
+) -> Iterator[None]:
+    "Let layers hand on bfloat16 while it lasts, where autocast on a CPU multiplies in it."
+    def narrow(module, arguments, states): return states.bfloat16() if torch.is_autocast_enabled("cpu") else None
+
+    def widen(module, arguments, features): return features | {"token_embeddings": features["token_embeddings"].float()}
+
+    encoder = student[0].model
+    hooks = [encoder.embeddings.register_forward_hook(narrow), student[0].register_forward_hook(widen)] if hasattr(encoder, "embeddings") else []
+    try: yield
+    finally:
+        for hook in hooks: hook.remove()
+
 # %% ../nbs/05_distill.ipynb #52e072a7
 @contextmanager
 def training_mode(
@@ -683,14 +699,17 @@ def training_mode(
     dropout: float, # probability
     compiled: bool = False, # compile its layers, one by one: all are alike, so that one is compiled for all
 ) -> Iterator[None]:
-    "Give a student the dropout, the row-sparse gradients and, on a CPU, the float32 attention of training, and evaluation mode after it."
+    "Give a student the dropout, the row-sparse gradients and, on a CPU, the mixed precision of training, and evaluation mode after it."
     words, layers = word_embeddings(student), layer_list(student) if compiled and not is_static(student) else []
     # NCCL cannot add up sparse gradients
     words.sparse = not (torch.distributed.is_initialized() and torch.distributed.get_backend() == "nccl")
     set_dropout(student, dropout)
     for layer in layers: layer.compile(dynamic=True)
     try:
-        with Float32Attention() if student.device.type == "cpu" else nullcontext(): yield
+        with ExitStack() as modes:
+            if student.device.type == "cpu" and not is_static(student):
+                for mode in (Float32Attention(), narrow_layers(student)): modes.enter_context(mode)
+            yield
     finally:
         words.sparse = False
         for layer in layers: layer._compiled_call_impl = None
