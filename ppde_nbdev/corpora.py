@@ -34,11 +34,11 @@ from .formats import SCHEMA, Rows, Wanted, read_rows
 from .recipe import CorpusParameters, InputError
 
 # %% ../nbs/01_corpora.ipynb #d772cfeb
-EMBEDDED = {"train": "de-en-train.tsv", "words": "de-en-words.tsv", "dev": "de-en-dev.tsv", "sts_en": "sts-en.csv", "sts_de": "sts-de.csv"}
+EMBEDDED = {"train": "de-en-train.tsv", "words": "de-en-words.tsv", "examples": "de-en-examples.tsv", "dev": "de-en-dev.tsv", "sts_en": "sts-en.csv", "sts_de": "sts-de.csv"}
 
 
 def embedded_file(
-    part: str, # "train", "words", "dev", "sts_en" or "sts_de"
+    part: str, # "train", "words", "examples", "dev", "sts_en" or "sts_de"
 ) -> Path:
     "Find the file of the embedded corpus that holds `part`."
     return Path(str(files("ppde_nbdev") / "data" / EMBEDDED[part]))
@@ -61,14 +61,14 @@ class Corpus(NamedTuple):
 def _find(source: str, part: str, languages: tuple[str, str]) -> list[Corpus]:
     "Find the corpora that a source names."
     if source == "embedded": return [Corpus("embedded", (embedded_file(part),))]
-    if source == "embedded-words": return [Corpus("embedded-words", (embedded_file("words"),))]
+    if source in ("embedded-words", "embedded-examples"): return [Corpus(source, (embedded_file(source.removeprefix("embedded-")),))]
     paths = [Path(match) for match in sorted(glob.glob(source)) or [source]]
     found = [Corpus(corpus_name(path), (path,)) for path in paths if path.exists()]
     return found if found or part not in ("train", "dev") or find_place(source) is None else [_downloaded(source, part, languages)]
 
 # %% ../nbs/01_corpora.ipynb #05921153
 def find_corpora(
-    sources: Iterable[str | Path], # paths, glob patterns, "embedded", "embedded-words", or names that `download` knows
+    sources: Iterable[str | Path], # paths, glob patterns, "embedded", "embedded-words", "embedded-examples", or names that `download` knows
     part: str = "train", # which part of the embedded corpus, or of those with a name
     languages: tuple[str, str] = ("en", "de"), # of those with a name
 ) -> list[Corpus]: # each once
@@ -76,7 +76,7 @@ def find_corpora(
     found = []
     for source in map(str, sources):
         corpora = _find(source, part, languages)
-        if not corpora: raise InputError(f"no such file: {source}; check the path or pattern (or write `embedded` or `embedded-words` for what the package carries, or a name: {', '.join(CORPORA)})")
+        if not corpora: raise InputError(f"no such file: {source}; check the path or pattern (or write `embedded`, `embedded-words` or `embedded-examples` for what the package carries, or a name: {', '.join(CORPORA)})")
         found += corpora
     return list(dict.fromkeys(found))
 

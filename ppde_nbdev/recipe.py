@@ -28,7 +28,7 @@ Positive = Annotated[float, Field(gt=0)]
 class CorpusParameters(BaseModel):
     "What is read, and what of it is kept."
 
-    corpora: tuple[str, ...] = Field(("embedded", "embedded-words"), min_length=1, description="parallel text to train on: files, patterns, names of corpora (`ppde download` lists them), hub ids, or `embedded` and `embedded-words` for the sentences and the word list in the package")
+    corpora: tuple[str, ...] = Field(("embedded", "embedded-words"), min_length=1, description="parallel text to train on: files, patterns, names of corpora (`ppde download` lists them), hub ids, or `embedded`, `embedded-words` and `embedded-examples` for the sentences, the word list and the sentences for rarer words in the package")
     source_language: str = Field("en", pattern="^[a-z]{2,3}$", description="language of the source sentences, the teacher's (ISO 639 code)")
     target_language: str = Field("de", pattern="^[a-z]{2,3}$", description="language of the translations (ISO 639 code)")
     english: tuple[str, ...] = Field((), description="files of English text or paraphrases: further sentences whose target is the teacher's own embedding")

@@ -32,7 +32,7 @@ def alike(sentences: list[str], share: float = 0.7) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def pairs() -> dict[str, dict[str, list[str]]]:
-    return {part: {side: read_pairs(embedded_file(part))[side][:] for side in SIDES} for part in ("train", "dev")}
+    return {part: {side: read_pairs(embedded_file(part))[side][:] for side in SIDES} for part in ("train", "examples", "dev")}
 
 
 def test_alike_finds_a_filled_in_template():
@@ -42,17 +42,24 @@ def test_alike_finds_a_filled_in_template():
 def test_there_is_enough(pairs):
     assert len(pairs["train"]["source"]) >= 15_000 and len(pairs["dev"]["source"]) >= 300
     german = pairs["train"]["translation"] + pairs["dev"]["translation"]
+    assert len(pairs["examples"]["source"]) >= 8_000
     assert len({word for sentence in german for word in words(sentence)}) >= 25_000
 
 
-def test_every_sentence_has_3_to_35_words(pairs):
-    for part in pairs.values():
-        for side in SIDES:
-            assert [sentence for sentence in part[side] if not 3 <= len(words(sentence)) <= 35] == []
+@pytest.mark.parametrize("part, longest", [("train", 35), ("examples", 70), ("dev", 35)])
+def test_every_sentence_has_at_least_3_words_and_not_too_many(pairs, part, longest):
+    for side in SIDES:
+        assert [sentence for sentence in pairs[part][side] if not 3 <= len(words(sentence)) <= longest] == []
+
+
+def test_examples_show_words_of_the_list_that_the_other_sentences_lack(pairs):
+    shown = {part: {word for sentence in pairs[part]["translation"] for word in words(sentence)} for part in ("train", "examples")}
+    listed = {max(words(entry), key=len) for entry in read_pairs(embedded_file("words"))["translation"][:]}
+    assert len(listed & shown["examples"] - shown["train"]) >= 6_000
 
 
 def test_no_two_pairs_are_alike(pairs):
-    for side in SIDES: assert alike(pairs["train"][side] + pairs["dev"][side]) == []
+    for side in SIDES: assert alike(pairs["train"][side] + pairs["examples"][side] + pairs["dev"][side]) == []
 
 
 def test_every_german_entry_of_the_word_list_stands_once():
@@ -63,7 +70,7 @@ def test_every_german_entry_of_the_word_list_stands_once():
 
 
 def test_german_is_spelt_as_german(pairs):
-    german = " ".join([*pairs["train"]["translation"], *pairs["dev"]["translation"], *read_pairs(embedded_file("words"))["translation"][:]])
+    german = " ".join([*(sentence for part in pairs.values() for sentence in part["translation"]), *read_pairs(embedded_file("words"))["translation"][:]])
     assert all(letter in german for letter in "äöüßÄÖÜ")
     assert re.search(r"\b(fuer|ueber|koennen|moechte|groesse|strasse)\b", german.lower()) is None
 
