@@ -7,9 +7,9 @@ __all__ = ['logger', 'ATTENTION', 'tokenize', 'sentence_examples', 'training_exa
            'draw', 'DistillationCollator', 'end_to_end', 'DistillationLoss', 'mean_similarity', 'draw_landmarks',
            'clip_gradients', 'RowSparseAdamW', 'parameter_groups', 'word_embeddings', 'StepBudget', 'recall',
            'first_clock', 'TimeBudget', 'learning_rate_schedule', 'words_first', 'training_operations', 'machine_limit',
-           'History', 'Watch', 'plot_losses', 'LossPlot', 'count_seen', 'KeepBest', 'StopOnNaN', 'StopOnCollapse',
-           'last_checkpoint', 'set_dropout', 'use_bfloat16', 'Float32Attention', 'narrow_layers', 'training_mode',
-           'DistillationTrainer', 'make_trainer', 'make_budget', 'restore_best', 'distill']
+           'History', 'Watch', 'plot_losses', 'LossPlot', 'count_seen', 'KeepBest', 'EvaluateSeldom', 'StopOnNaN',
+           'StopOnCollapse', 'last_checkpoint', 'set_dropout', 'use_bfloat16', 'Float32Attention', 'narrow_layers',
+           'training_mode', 'DistillationTrainer', 'make_trainer', 'make_budget', 'restore_best', 'distill']
 
 # %% ../nbs/05_distill.ipynb #8da15604
 import json
@@ -592,6 +592,20 @@ class KeepBest(TrainerCallback, ExportableState):
         self.best = self.last
         if state.is_world_process_zero: save_model(model, self.folder)
 
+# %% ../nbs/05_distill.ipynb #0034d88d
+class EvaluateSeldom(TrainerCallback):
+    "Pass over evaluations that come too soon after the last."
+
+    def __init__(self, seconds: float): self.seconds = seconds
+
+    def on_train_begin(self, *_, **__): self.mark = time.perf_counter()
+
+    def on_step_end(self, arguments, state, control, **_):
+        if not control.should_evaluate or control.should_training_stop: return
+        control.should_evaluate = first_clock(time.perf_counter() - self.mark, arguments.device) >= self.seconds
+
+    def on_evaluate(self, *_, **__): self.mark = time.perf_counter()
+
 # %% ../nbs/05_distill.ipynb #4c252bcf
 class StopOnNaN(TrainerCallback):
     "End training with the reason when the loss is no number."
@@ -623,7 +637,7 @@ def last_checkpoint(
         try:
             json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf8"))
             return str(checkpoint)
-        except (OSError, json.JSONDecodeError): shutil.rmtree(checkpoint)
+        except (FileNotFoundError, ValueError): shutil.rmtree(checkpoint) # cut off; any other fault of the disk is not its own
     return None
 
 # %% ../nbs/05_distill.ipynb #aa6813de
@@ -751,7 +765,7 @@ def make_trainer(
     loss = DistillationLoss(student, draw_landmarks(examples, store), recipe.similarity_weight)
     trainer = DistillationTrainer(
         model=student, args=_arguments(recipe, folder, evaluator is not None), train_dataset=examples, sampler=sampler,
-        loss=loss, evaluator=evaluator, callbacks=[*callbacks, budget, StopOnNaN(), StopOnCollapse(loss)],
+        loss=loss, evaluator=evaluator, callbacks=[*callbacks, budget, EvaluateSeldom(recipe.eval_seconds), StopOnNaN(), StopOnCollapse(loss)],
         data_collator=DistillationCollator(store, getattr(student.tokenizer, "pad_token_id", 0)),
         optimizers=(optimizer, learning_rate_schedule(optimizer, budget, recipe.warmup_steps)),
     )

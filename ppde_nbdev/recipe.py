@@ -32,6 +32,7 @@ class CorpusParameters(BaseModel):
     source_language: str = Field("en", pattern="^[a-z]{2,3}$", description="language of the source sentences, the teacher's (ISO 639 code)")
     target_language: str = Field("de", pattern="^[a-z]{2,3}$", description="language of the translations (ISO 639 code)")
     english: tuple[str, ...] = Field((), description="files of English text or paraphrases: further sentences whose target is the teacher's own embedding")
+    swapped_pairs: int = Field(0, ge=0, description="further pairs to train on, at most, made by swapping words of sentences for rarer ones of the word lists; 0: none")
     dev: str = Field("embedded", description="parallel text held out for translation accuracy")
     sts_en: str = Field("embedded", description="English STS file (sentence, sentence, score); empty for none")
     sts_de: str = Field("embedded", description="the same rows in the target language; empty for none")
@@ -91,6 +92,7 @@ class TrainingParameters(BaseModel):
     report_to: str = Field("none", description="where the trainer logs besides: none, tensorboard, wandb or another that transformers knows")
     best_by: str = Field("score", description="the development figure by which the best model is kept; score is the mean of what crosses languages")
     eval_steps: Count = Field(500, description="steps between evaluations on the development data")
+    eval_seconds: float = Field(30.0, ge=0, description="seconds that pass between two evaluations, at least; those that come sooner are left out")
     seed: int = Field(0, ge=0, description="seed of every random choice")
 
 # %% ../nbs/00_recipe.ipynb #5b1170de
@@ -123,14 +125,17 @@ def describe_recipe(
 # %% ../nbs/00_recipe.ipynb #f7cf967b
 RECIPES = {
     "quick": Recipe(name="quick", minutes=2),
-    "bilingual": Recipe(name="bilingual", minutes=15, vocabulary_size=48_000, min_piece_count=2),
+    "bilingual": Recipe(
+        name="bilingual", corpora=("embedded", "embedded-words", "embedded-examples"), max_sentence_chars=1000, max_seq_length=256,
+        swapped_pairs=60_000, vocabulary_size=48_000, min_piece_count=2, minutes=15, words_first=0.2,
+    ),
     "card": Recipe(
         name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base", trim=False,
         corpora=("tatoeba", "wikimatrix", "ted2020", "opensubtitles", "europarl", "news-commentary"),
         max_length_ratio=0, foreign_probability=1,
         max_seq_length=256, max_sentence_chars=600, max_pairs_per_file=1_000_000, similarity_weight=0.0, source_share=1.0, corpus_balance=1.0,
         batch_size=64, batch_tokens=64 * 256, words_first=0.0, learning_rate=2e-5, embedding_learning_rate=2e-5,
-        warmup_steps=10_000, epochs=20, eval_steps=10_000, save_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,
+        warmup_steps=10_000, epochs=20, eval_steps=10_000, eval_seconds=0, save_steps=10_000, adam_epsilon=1e-6, weight_decay=0.01,
         max_gradient_norm=1.0, dropout=0.1,
     ),
 }

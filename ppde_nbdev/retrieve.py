@@ -91,8 +91,8 @@ def make_haystack(
     third = len(sources) // 3
     if not third: raise InputError(f"mining needs at least three pairs, and there are {len(sources)}")
     heaps = list(dict.fromkeys(sources[: 2 * third])), list(dict.fromkeys(translations[third:]))
-    every = set(zip(sources, translations))
-    return Haystack(*heaps, {pair for pair in zip(sources[third : 2 * third], translations[third : 2 * third])} & every)
+    offered = tuple(map(set, heaps))
+    return Haystack(*heaps, {(source, translation) for source, translation in zip(sources, translations) if source in offered[0] and translation in offered[1]})
 
 # %% ../nbs/06b_retrieve.ipynb #7c0b22ac
 class Mined(NamedTuple):
@@ -153,7 +153,7 @@ def _check_passages(content: dict, path: str | Path) -> None:
     for number, row in enumerate(content["questions"]):
         if not (len(row) == 3 and all(isinstance(text, str) and text.strip() for text in row[:2])): raise InputError(f"{path}: question {number} should be [English, German, number of its passage]")
         if not (isinstance(row[2], int) and 0 <= row[2] < len(content["contexts"])): raise InputError(f"{path}: question {number} names the passage {row[2]!r}, and there are {len(content['contexts'])} from 0 on")
-    if not content["contexts"] or not content["questions"]: raise InputError(f"{path} holds no passage or no question")
+    if not content["contexts"] or not content["questions"]: raise InputError(f"{path} holds no passage or no question; give at least one of each")
 
 # %% ../nbs/06b_retrieve.ipynb #764ea0d8
 def read_passages(
@@ -162,7 +162,7 @@ def read_passages(
     "Read passages and questions. Raises `InputError` naming what is wrong."
     try: content = json.loads(Path(path).read_text(encoding="utf8"))
     except OSError as error: raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error: raise InputError(f"{path} is not valid JSON: {error}") from None
+    except ValueError as error: raise InputError(f"{path} is not valid JSON: {error}; mend that place, or save the file anew from the program that made it") from None
     try: _check_passages(content, path)
     except (KeyError, TypeError): raise InputError(f"{path} should hold `contexts` ([English, German]) and `questions` ([English, German, number])") from None
     contexts, questions = ({"en": [row[0] for row in rows], "de": [row[1] for row in rows]} for rows in (content["contexts"], content["questions"]))

@@ -24,6 +24,7 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.util import batch_to_device
 from skeletoken import TokenizerModel
+from skeletoken.normalizers import StripAccentsNormalizer
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -44,6 +45,8 @@ def keep_accents(
     normalizers = getattr(model.normalizer, "normalizers", [model.normalizer])
     for normalizer in normalizers:
         if hasattr(normalizer, "strip_accents"): normalizer.strip_accents = False
+    if isinstance(model.normalizer, StripAccentsNormalizer): model.normalizer = None # a step of its own, in tokenizers of ALBERT's kind
+    elif normalizers[0] is not model.normalizer: model.normalizer.normalizers = [step for step in normalizers if not isinstance(step, StripAccentsNormalizer)]
     return plain_tokenizer(model, tokenizer)
 
 # %% ../nbs/04_student.ipynb #319dfcdf
@@ -344,7 +347,7 @@ def grow_student(
     vocabulary_size: int = 24_000, # pieces to learn from the translations
     min_piece_count: int = 3, # a piece must occur this often
     borrowed_share: float = 1.0, # a new piece may occur in the sources so many times as often as in the translations
-    alignment_pairs: int = 200_000, # the alignment is learnt from the first so many
+    alignment_pairs: int = 200_000, # the alignment is learnt from so many at most, taken evenly
     alignment_iterations: int = 5, # of expectation maximisation
     rarity_exponent: float = 0.35, # how much less a frequent English piece counts
     min_translation_weight: float = 0.02, # pieces that weigh less do not shape a new embedding
@@ -353,7 +356,8 @@ def grow_student(
     "Grow a bilingual student from a teacher and parallel text."
     pieces = learn_pieces(keep_accents(teacher.tokenizer), translations, vocabulary_size, min_piece_count)
     tokenizer = leave_borrowed(grow_tokenizer(teacher.tokenizer, pieces), len(teacher.tokenizer), sources, translations, borrowed_share)
-    links = count_links(segment(tokenizer, translations[:alignment_pairs]), segment(teacher.tokenizer, sources[:alignment_pairs]))
+    every = -(-len(sources) // alignment_pairs) or 1 # corpora stand one after the other, and each must have its say
+    links = count_links(segment(tokenizer, translations[::every]), segment(teacher.tokenizer, sources[::every]))
     weight = prefer_rare(links, align(links, alignment_iterations), rarity_exponent)
     table = teacher[0].model.get_input_embeddings().weight.detach().cpu().numpy()
     old, new = len(teacher.tokenizer), tokenizer.convert_ids_to_tokens(range(len(teacher.tokenizer), len(tokenizer)))

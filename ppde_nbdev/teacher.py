@@ -11,6 +11,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
 import warnings
 from collections import deque
@@ -64,9 +65,10 @@ def save_model(
     model: SentenceTransformer, # any model
     folder: str | Path, # replaced if it exists
 ) -> None:
-    "Save a model so that its folder is whole or as it was before."
+    "Save a model so that its folder is whole, or as it was before (for a moment, under the name `.NAME.old`)."
     folder = Path(folder)
     temporary, former = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
+    if former.exists() and not folder.exists(): former.rename(folder) # an earlier call was killed between its two renames
     for leftover in (temporary, former): shutil.rmtree(leftover, ignore_errors=True)
     model.save_pretrained(str(temporary), create_model_card=False)
     if folder.exists(): folder.rename(former)
@@ -174,7 +176,7 @@ class EmbeddingStore:
 @patch
 def reload(self: EmbeddingStore) -> None:
     "See the shards that are on disk now. Raises `InputError` where they are another teacher's; drops broken ones, and says so."
-    names = sorted(path.stem for path in self.folder.glob("*.safetensors"))
+    names = sorted(path.stem for path in self.folder.glob("*.safetensors") if re.fullmatch("[0-9a-f]{32}", path.stem)) # any other file is not ours to delete
     known = {shard.name: shard for shard in self._shards or ()}
     if self._shards is not None and names == list(known): return
     self._shards = [shard for name in names if (shard := known.get(name) or self._open(name))]

@@ -14,7 +14,7 @@ os.environ.pop("FORCE_COLOR", None) # a notebook's kernel sets it, and lines wou
 from ppde_nbdev.corpora import embedded_file
 
 # by epochs, not by minutes: a busy machine takes longer, and learns the same
-SMALL = ["--epochs", "0.4", "--set", "max_pairs_per_file=2000", "--set", "vocabulary_size=2000", "--set", "shift_pairs=32", "--set", "eval_steps=100000", "--set", "warmup_steps=5"]
+SMALL = ["--epochs", "0.4", "--set", "max_pairs_per_file=2000", "--set", "vocabulary_size=2000", "--set", "shift_pairs=32", "--set", "swapped_pairs=50", "--set", "eval_steps=100000", "--set", "warmup_steps=5"]
 
 
 def ppde(*arguments: str, folder: Path, **options) -> subprocess.CompletedProcess:

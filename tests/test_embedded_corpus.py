@@ -30,6 +30,16 @@ def alike(sentences: list[str], share: float = 0.7) -> list[tuple[str, str]]:
     return [(sentences[later], sentences[earlier]) for later, earlier in sorted(found)]
 
 
+def is_passage(row: str) -> bool:
+    "Whether a row is a passage, whose many words would be like those of any short sentence."
+    return len(words(row)) > 45
+
+
+def long_sentences(row: str) -> list[str]:
+    "The sentences of a row that have 8 words or more."
+    return [sentence for sentence in re.split(r"(?<=[.!?]) (?=[A-ZÄÖÜ„\"])", row) if len(words(sentence)) >= 8]
+
+
 @pytest.fixture(scope="module")
 def pairs() -> dict[str, dict[str, list[str]]]:
     return {part: {side: read_pairs(embedded_file(part))[side][:] for side in SIDES} for part in ("train", "examples", "dev")}
@@ -42,11 +52,12 @@ def test_alike_finds_a_filled_in_template():
 def test_there_is_enough(pairs):
     assert len(pairs["train"]["source"]) >= 15_000 and len(pairs["dev"]["source"]) >= 300
     german = pairs["train"]["translation"] + pairs["dev"]["translation"]
-    assert len(pairs["examples"]["source"]) >= 8_000
+    assert len(pairs["examples"]["source"]) >= 20_000
+    assert sum(map(is_passage, pairs["examples"]["translation"])) >= 450
     assert len({word for sentence in german for word in words(sentence)}) >= 25_000
 
 
-@pytest.mark.parametrize("part, longest", [("train", 35), ("examples", 70), ("dev", 35)])
+@pytest.mark.parametrize("part, longest", [("train", 35), ("examples", 140), ("dev", 35)])
 def test_every_sentence_has_at_least_3_words_and_not_too_many(pairs, part, longest):
     for side in SIDES:
         assert [sentence for sentence in pairs[part][side] if not 3 <= len(words(sentence)) <= longest] == []
@@ -59,7 +70,16 @@ def test_examples_show_words_of_the_list_that_the_other_sentences_lack(pairs):
 
 
 def test_no_two_pairs_are_alike(pairs):
-    for side in SIDES: assert alike(pairs["train"][side] + pairs["examples"][side] + pairs["dev"][side]) == []
+    for side in SIDES:
+        rows = pairs["train"][side] + pairs["examples"][side] + pairs["dev"][side]
+        assert alike([row for row in rows if not is_passage(row)]) == []
+
+
+def test_no_passage_says_what_another_pair_says(pairs):
+    for side in SIDES:
+        rows = pairs["train"][side] + pairs["examples"][side] + pairs["dev"][side]
+        passages = {sentence for row in rows if is_passage(row) for sentence in long_sentences(row)}
+        assert [found for found in alike([sentence for row in rows for sentence in long_sentences(row)]) if passages & set(found)] == []
 
 
 def test_every_german_entry_of_the_word_list_stands_once():

@@ -18,7 +18,7 @@ from ppde_nbdev.cli import train_student
 from ppde_nbdev.distill import DistillationTrainer
 from ppde_nbdev.recipe import InputError, load_recipe
 
-EPOCHS = ["--epochs", "2", "--set", "vocabulary_size=2000", "--set", "shift_pairs=32", "--set", "eval_steps=25", "--set", "save_steps=10", "--set", "warmup_steps=5", "--set", "batch_tokens=256"]
+EPOCHS = ["--epochs", "2", "--set", "vocabulary_size=2000", "--set", "shift_pairs=32", "--set", "eval_steps=25", "--set", "eval_seconds=0", "--set", "save_steps=10", "--set", "warmup_steps=5", "--set", "batch_tokens=256"]
 
 
 def weights(run):
