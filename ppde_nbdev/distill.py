@@ -107,7 +107,7 @@ def draw_counts(
 
 # %% ../nbs/05_distill.ipynb #4a3fd693
 class TokenBatchSampler(BatchSampler):
-    "Batches of similar length and equal cost. The batches of an epoch depend on the seed and the epoch alone, and their number on neither."
+    "Batches of similar length and equal cost. The batches of an epoch depend on the seed and the epoch alone, and their number on the seed."
 
     def __init__(self,
         examples: Dataset, # from `training_examples`
@@ -423,7 +423,7 @@ def learning_rate_schedule(
 # %% ../nbs/05_distill.ipynb #790f9c77
 @contextmanager
 def words_first(
-    student: SentenceTransformer, # all that is trained of it stands as it was, afterwards
+    student: SentenceTransformer, # which of its parameters are trained is as before, afterwards
     budget: StepBudget | TimeBudget, # of the training
     share: float, # of the budget in which the body stands still
 ) -> Iterator[TrainerCallback]: # for the trainer

@@ -7,6 +7,7 @@ __all__ = ['CORPORA', 'Result', 'OPUS_API', 'SPLITS', 'Place', 'find_place', 'Un
            'opus_url', 'opus_files', 'hub_paths', 'hub_files', 'corpora_folder', 'download', 'download_corpus']
 
 # %% ../nbs/00b_download.ipynb #47521ff5
+import errno
 import json
 import os
 import re
@@ -113,7 +114,10 @@ def _receive_or_say(url: str, part: Path) -> None:
         if error.code == 416: part.unlink(missing_ok=True) # what is here is longer than what is there
         if error.code in (408, 416, 429) or error.code >= 500: raise Transient(f"the server answers {error.code}") from None
         raise Unavailable(f"the server answers {error.code}") from None
-    except (OSError, HTTPException) as error: raise Transient(getattr(error, "reason", None) or str(error) or type(error).__name__) from None
+    except (IsADirectoryError, PermissionError) as error: raise InputError(f"cannot write {part}: {error.strerror}; set XDG_CACHE_HOME to a folder for downloads") from None
+    except (OSError, HTTPException) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS): raise InputError(f"cannot write {part}: {error.strerror}; make room there, or set XDG_CACHE_HOME to another folder") from None
+        raise Transient(getattr(error, "reason", None) or str(error) or type(error).__name__) from None
 
 # %% ../nbs/00b_download.ipynb #c5d8c1fe
 def fetch(
@@ -241,7 +245,8 @@ def download(
                 temporary.write_text(json.dumps({"from": way, "files": {split: [str(file.relative_to(folder)) for file in found] for split, found in files.items()}}, indent=1), encoding="utf8")
                 temporary.replace(record)
                 return files
-    raise InputError(f"cannot fetch the corpus {name}{f' ({chr(45).join(languages)})' if languages else ''} from {'; nor from '.join(reasons)}; try again later, or fetch it by hand and give its files instead of its name")
+    pair = f" ({'-'.join(languages)})" if languages else ""
+    raise InputError(f"cannot fetch the corpus {name}{pair} from {'; nor from '.join(reasons)}; try again later, or fetch it by hand and give its files instead of its name")
 
 # %% ../nbs/00b_download.ipynb #ff9a59c0
 def download_corpus(

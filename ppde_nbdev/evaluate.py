@@ -42,8 +42,8 @@ def _graded_pair(row: list[str], place: str) -> GradedPair:
     first, second, grade = map(str.strip, row)
     if not (first and second and grade): raise InputError(f"{place} lacks a {'score' if first and second else 'sentence'}; complete the row or delete it")
     try: score = float(grade.replace(",", "."))
-    except ValueError: raise InputError(f"{place} has the score {grade!r}, which is no number") from None
-    if not 0 <= score <= 5: raise InputError(f"{place} has the score {score:g}, which is not between 0 and 5")
+    except ValueError: raise InputError(f"{place} has the score {grade!r}, which is no number; write one from 0 to 5") from None
+    if not 0 <= score <= 5: raise InputError(f"{place} has the score {score:g}, which is not between 0 and 5; bring the scores to that range")
     return GradedPair(first, second, score)
 
 # %% ../nbs/06_evaluate.ipynb #e38fdac0

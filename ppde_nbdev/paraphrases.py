@@ -50,14 +50,14 @@ def parse_record(
 def _open(source: str | Path) -> BinaryIO:
     "Open a file, or stream it from the hub. Raises `InputError` when it cannot be opened."
     try: return HfFileSystem().open(str(source), "rb", block_size=1 << 22) if str(source).startswith("hf://") else open(source, "rb")
-    except OSError as error: raise InputError(f"cannot read {source}: {error.strerror or error}") from None
+    except OSError as error: raise InputError(f"cannot read {source}: {error.strerror or error}; check the path") from None
 
 # %% ../nbs/02_paraphrases.ipynb #45bda376
 def _lines(source: str | Path) -> Iterator[tuple[int, str]]:
     "Number the lines of a text file that are not blank, unpacking it by its magic number."
     with _open(source) as file:
         try: yield from ((number, line.decode("utf8").strip("\r\n")) for number, line in enumerate(unpack(BufferedReader(file, 1 << 20)), 1) if line.strip())
-        except FAULTS as error: raise InputError(f"{source} is damaged or no UTF-8 text: {error}") from None
+        except FAULTS as error: raise InputError(f"{source} is damaged or no UTF-8 text: {error}; fetch or save it again") from None
 
 # %% ../nbs/02_paraphrases.ipynb #3b6e0f4f
 def _table_records(source: str | Path) -> Iterator[list | dict]:
@@ -68,7 +68,7 @@ def _table_records(source: str | Path) -> Iterator[list | dict]:
                 for row in batch.to_pylist():
                     known = {"set", "query", "pos"} & set(row)
                     yield row if known == {"set"} or known == {"query", "pos"} else [value for value in row.values() if isinstance(value, str)][:3]
-        except FAULTS as error: raise InputError(f"{source} is damaged: {error}") from None
+        except FAULTS as error: raise InputError(f"{source} is damaged: {error}; fetch it again") from None
 
 # %% ../nbs/02_paraphrases.ipynb #159a2eb1
 def _records(source: str | Path) -> Iterator[tuple[int, list | dict]]:
@@ -154,7 +154,7 @@ def read_english(
     for sentence in filter(None, map(str.strip, _sentences(source))):
         if max_sentences is not None and len(distinct) >= max_sentences: break # before more of a stream is fetched
         distinct.setdefault(sentence)
-    if not distinct: raise InputError(f"{source} holds no sentence")
+    if not distinct: raise InputError(f"{source} holds no sentence; leave it out or give another file")
     return list(distinct)
 
 # %% ../nbs/02_paraphrases.ipynb #c4e94cdc
@@ -169,5 +169,5 @@ def load_paraphrases(
     def tables() -> Iterator[pa.Table]:
         while batch := list(islice(stream, 10_000)): yield pa.table(dict(zip(schema.names, zip(*batch))), schema)
     paraphrases = gather(tables(), schema, path)
-    if not len(paraphrases): raise InputError(f"{source} holds no pair")
+    if not len(paraphrases): raise InputError(f"{source} holds no pair; leave it out or give another file")
     return paraphrases.remove_columns("negative") if paraphrases.data["negative"].null_count else paraphrases

@@ -96,7 +96,7 @@ def render_report(
 def plot_quality(
     report: dict, # from `make_report`
 ) -> Figure:
-    "Draw each cross-lingual figure against minutes of training, from the untrained student on."
+    "Draw what is measured of the new language against minutes of training, from the untrained student on."
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     for name in ("sts_de", "sts_en_de", "translation_en_de", "translation_de_en"):

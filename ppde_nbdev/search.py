@@ -44,6 +44,7 @@ def embed_lines(
 ) -> np.ndarray: # (n, dimension) float32
     "Embed the lines of a file, those that its index lacks."
     path = Path(path)
+    if not os.access(path.parent, os.W_OK): raise InputError(f"cannot keep the index of {path} beside it, because its folder cannot be written; copy the file to one that can")
     store = open_store(model, path.with_name(f".{path.name}.ppde"))
     return store[embed_missing(model, texts, store, progress=progress)]
 

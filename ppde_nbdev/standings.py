@@ -57,7 +57,7 @@ def render_standings(
     pictures: Sequence[str], # file names
 ) -> str: # Markdown
     "Write standings for people."
-    parts = ["# Evaluation", markdown_table(standings_rows(standings)), f"In brackets the 95% interval of 1,000 bootstrap samples. ▲ and ▼: surely more or less than {standings['compared_with']} (paired bootstrap)."]
+    parts = ["# Evaluation", markdown_table(standings_rows(standings)), f"In brackets the 95% interval of 1,000 bootstrap samples. ▲ and ▼: more or less than {standings['compared_with']}, where the 95% interval of the difference leaves out zero (paired bootstrap); of twenty differences that are chance, one is marked."]
     parts += [f"![{picture.removesuffix('.png')}]({picture})" for picture in pictures]
     titles = {"graded": "Graded pairs that it ranks most unlike people", "translations": "Sentences whose nearest neighbour is not their translation"}
     for model, worst in standings["worst"].items():

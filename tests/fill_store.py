@@ -39,8 +39,16 @@ if __name__ == "__main__":
 
     def fill(): embed_missing(teacher, sentences, store, shard_size=shard_size, progress=False)
 
+    def held() -> set[str]:
+        "The sentences whose embeddings are on the disk."
+        return {sentence for sentence, row in zip(sentences, open_store(teacher, folder).rows(sentences)) if row >= 0}
+
     try:
-        killed = sum(killed_child(fill, store.folder, chance.randrange(4), chance.uniform(0, 0.1)) for _ in range(kills))
-        print(f"{killed} kills, {count_shards(store.folder)} shards", flush=True)
+        killed, lost, before = 0, 0, held()
+        for _ in range(kills):
+            killed += killed_child(fill, store.folder, chance.randrange(4), chance.uniform(0, 0.1))
+            after = held()
+            lost, before = lost + len(before - after), after
+        print(f"{killed} kills, {count_shards(store.folder)} shards, {lost} sentences lost", flush=True)
         fill()
     except InputError as error: sys.exit(f"error: {error}")

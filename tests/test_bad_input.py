@@ -32,6 +32,7 @@ def one_sentence(result: subprocess.CompletedProcess | Result) -> str:
     (["--set", "learning_speed=1"], "learning_speed"),
     (["--set", "batch_tokens=none"], "batch_tokens"),
     (["--set", "seed"], "seed"),
+    (["--minutes", "0"], "minutes"),
     (["unknown-key.toml"], "learning_speed"),
     (["broken.toml"], "broken.toml"),
     (["quikc"], "quikc"),

@@ -36,6 +36,8 @@ def test_every_format_of_a_run(run, tmp_path):
 
 
 def test_refused_is_said_and_not_left(run):
+    CliRunner().invoke(app, ["export", str(run), "--format", "int8", "--max-loss", "100"])
+    assert (run / "model" / FORMATS["int8"]).exists()
     result = CliRunner().invoke(app, ["export", str(run), "--format", "int8", "--max-loss", "-200"])
     assert result.exit_code == 1 and "refused" in result.stdout
     assert not (run / "model" / FORMATS["int8"]).exists()

@@ -49,4 +49,4 @@ def test_a_task_is_measured_as_sentence_transformers_does(tmp_path):
 def test_data_that_cannot_be_had_are_named(tmp_path):
     with serve(tmp_path) as hub: result = measure(hub, "STSBenchmark")
     assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "error: the data of STSBenchmark cannot be had" in result.stderr.splitlines()[-1]
+    assert "error: STSBenchmark cannot be measured" in result.stderr.splitlines()[-1]

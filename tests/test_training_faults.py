@@ -67,6 +67,7 @@ def test_two_processes_learn_as_one_with_the_same_global_batch(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ppde_nbdev.cli", *common, *write_small_corpus(two)]
     result = subprocess.run(command, cwd=two, env=environment, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
+    assert result.stdout.count("model and report") == 1 # one process speaks for both
     reports = [json.loads((folder / "run" / "report.json").read_text(encoding="utf8")) for folder in (one, two)]
     losses = [report["losses"] for report in reports]
     assert [entry["step"] for entry in losses[0]] == [entry["step"] for entry in losses[1]]
