@@ -76,6 +76,13 @@ def save_model(
     shutil.rmtree(former, ignore_errors=True)
 
 # %% ../nbs/03_teacher.ipynb #ff6db0a7
+def _architecture(module: torch.nn.Module) -> dict:
+    "What a transformer computes with that its weights do not show: heads, activation, epsilon."
+    config = getattr(getattr(module, "model", None), "config", None)
+    passing = {"_name_or_path", "architectures", "dtype", "transformers_version", "use_cache"} # say where it is from or how it is run
+    return {key: value for key, value in config.to_dict().items() if key not in passing} if config else {}
+
+
 def fingerprint(
     model: SentenceTransformer, # any model
 ) -> str: # 16 hexadecimal digits
@@ -84,7 +91,7 @@ def fingerprint(
     for name, weight in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
         digest.update(np.ascontiguousarray(weight.detach().cpu().float().numpy()))
-    settings = [[type(module).__name__, module.get_config_dict()] for module in model]
+    settings = [[type(module).__name__, module.get_config_dict(), _architecture(module)] for module in model]
     facts = [settings, model.max_seq_length, model.truncate_dim, model.prompts, model.default_prompt_name, _segmentation(model)]
     digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
     return digest.hexdigest()
