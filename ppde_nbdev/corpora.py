@@ -173,7 +173,7 @@ def first_reason(
 # %% ../nbs/01_corpora.ipynb #70827330
 FUNCTION_WORDS = {
     "en": "the and that this with you your they their have has what which from she would there about i'm it's don't can't".split(),
-    "de": "und ist nicht ich sie eine einen einem einer eines ein mit auf für sich dass daß wir haben wird werden auch dem zu von habe oder sind wenn nach uns mein kann noch aber wie im zum zur".split(),
+    "de": "und ist nicht ich sie eine einen einem einer eines ein auf für sich dass daß wir haben wird werden auch zu von habe oder sind wenn nach mein kann aber zum zur".split(),
 }
 
 

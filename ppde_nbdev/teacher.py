@@ -80,7 +80,7 @@ def _architecture(module: torch.nn.Module) -> dict:
     "What a transformer computes with that its weights do not show: heads, activation, epsilon."
     config = getattr(getattr(module, "model", None), "config", None)
     passing = {"_name_or_path", "architectures", "dtype", "transformers_version", "use_cache"} # say where it is from or how it is run
-    return {key: value for key, value in config.to_dict().items() if key not in passing} if config else {}
+    return {key: value for key, value in config.to_diff_dict().items() if key not in passing} if config else {} # a later version of transformers may have further defaults
 
 
 def fingerprint(
