@@ -36,7 +36,7 @@ from sentence_transformers import SentenceTransformer
 
 from .card import upload, upload_files, write_card
 from .compare import load_test_sets
-from .corpora import find_files, load_pairs, read_pairs
+from .corpora import find_files, gather, load_pairs, read_pairs
 from .distill import History, distill, sentence_examples, training_examples
 from .download import CORPORA, download_corpus
 from .evaluate import HUB_STS, DevelopmentData, DevelopmentEvaluator, all_sentences, evaluate, load_development_data
@@ -137,11 +137,9 @@ def prepare_swapped(
 ) -> Dataset: # the pairs, and those made of them
     "Make pairs by swapping words, where the recipe wants any."
     if not recipe.swapped_pairs: return pairs
-    folder, temporary = work / "swapped", work / ".swapped"
-    if not folder.exists():
-        swap_words(pairs, recipe.swapped_pairs, teacher, store, recipe.seed).save_to_disk(temporary)
-        temporary.rename(folder)
-    swapped = load_from_disk(folder)
+    path = work / "swapped.arrow"
+    if not path.exists(): gather([swap_words(pairs, recipe.swapped_pairs, teacher, store, recipe.seed).data.table], pairs.data.schema, path)
+    swapped = Dataset.from_file(str(path))
     embed_missing(teacher, swapped["source"][:], store)
     return concatenate_datasets([pairs, swapped])
 

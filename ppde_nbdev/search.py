@@ -6,6 +6,7 @@
 __all__ = ['Lines', 'read_lines', 'embed_lines', 'Hit', 'search_file', 'MinedLine', 'mine_files']
 
 # %% ../nbs/07c_search.ipynb #a67bf94e
+import os
 from pathlib import Path
 from typing import NamedTuple
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, Features, Value
 from sentence_transformers import SentenceTransformer
 
 from .teacher import EmbeddingStore, embed_missing
@@ -126,4 +126,4 @@ def swap_words(
             used[coming] += 1
             pair = tuple(re.sub(rf"(?<![\w-]){re.escape(old)}(?![\w-])", lambda _: new, text, count=1) for text, old, new in zip(pair, words.entries[place], words.entries[coming]))
         if pair != sentences[drawn]: made[pair[1]] = pair[0]
-    return Dataset.from_dict({"source": list(made.values()), "translation": list(made), "corpus": ["swapped"] * len(made)})
+    return Dataset.from_dict({"source": list(made.values()), "translation": list(made), "corpus": ["swapped"] * len(made)}, Features(dict.fromkeys(("source", "translation", "corpus"), Value("string"))))

@@ -53,7 +53,7 @@ def random_store(folder: Path, sentences: list[str]) -> EmbeddingStore:
     folder.mkdir()
     keys = np.unique(sentence_keys(sentences))
     vectors = np.random.default_rng(0).standard_normal((len(keys), DIMENSION)).astype(np.float32)
-    save_file({"keys": keys, "embeddings": (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)}, folder / "00000.safetensors", metadata={"teacher": ""})
+    save_file({"keys": keys, "embeddings": (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)}, folder / f"{0:032x}.safetensors", metadata={"teacher": ""})
     return EmbeddingStore(folder, DIMENSION)
 
 

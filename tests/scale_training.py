@@ -39,7 +39,7 @@ def write_targets(folder: Path, pairs: Dataset, shard: int = 50_000) -> None:
     for start in range(0, len(keys), shard):
         some = keys[start : start + shard]
         targets = generator.standard_normal((len(some), DIMENSION), dtype=np.float32).astype(np.float16)
-        save_file({"keys": some, "embeddings": targets}, folder / f"{start:09}.safetensors", metadata={"teacher": ""})
+        save_file({"keys": some, "embeddings": targets}, folder / f"{start:032x}.safetensors", metadata={"teacher": ""})
 
 
 def measure(count: int, folder: Path) -> dict:
