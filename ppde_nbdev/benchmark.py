@@ -110,7 +110,7 @@ class Stopwatch(TrainerCallback):
         self.mark = time.perf_counter()
 
     def on_train_end(self, arguments, state, control, model, **_):
-        if self.curve[-1][0] < self.elapsed: self._note(model) # the model that stays
+        if self.curve[-1][1] < self.goal and self.curve[-1][0] < self.elapsed: self._note(model) # the model that stays
 
     def on_step_end(self, arguments, state, control, model, **_):
         self.elapsed += time.perf_counter() - self.mark
