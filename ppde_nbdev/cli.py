@@ -138,7 +138,7 @@ def prepare_swapped(
     "Make pairs by swapping words, where the recipe wants any."
     if not recipe.swapped_pairs: return pairs
     path = work / "swapped.arrow"
-    if not path.exists(): gather([swap_words(pairs, recipe.swapped_pairs, teacher, store, recipe.seed).data.table], pairs.data.schema, path)
+    if not path.exists(): gather([swap_words(pairs, recipe.swapped_pairs, teacher, store, recipe.seed, progress=True).data.table], pairs.data.schema, path)
     swapped = Dataset.from_file(str(path))
     embed_missing(teacher, swapped["source"][:], store)
     return concatenate_datasets([pairs, swapped])

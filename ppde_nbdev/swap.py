@@ -9,11 +9,11 @@ __all__ = ['WORD', 'INFLECTION', 'word_pairs', 'sentence_pairs', 'count_words', 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 import numpy as np
 from datasets import Dataset, Features, Value
 from sentence_transformers import SentenceTransformer
+from tqdm.auto import tqdm
 
 from .teacher import EmbeddingStore, embed_missing
 
@@ -100,10 +100,11 @@ def swap_words(
     min_similarity: float = 0.35, # cosine of its source word to that of the word that goes
     uses: int = 4, # of a word that comes in, at most
     rounds: int = 8, # through all sentences, at most
+    progress: bool = False, # show a progress bar
 ) -> Dataset: # columns `source`, `translation`, `corpus` (which is `swapped`)
     "Make new pairs of sentences by swapping one or two words for rarer ones, on both sides at once."
     chance, sentences, made, used = np.random.default_rng(seed), sentence_pairs(pairs), {}, Counter()
-    words = WordList(word_pairs(pairs), counts := count_words(translation for _, translation in sentences), common=max(10, len(sentences) // 250))
+    words = WordList(word_pairs(pairs), count_words(translation for _, translation in sentences), common=max(10, len(sentences) // 250))
     rows = embed_missing(teacher, [source for source, _ in words.entries], store)
 
     def successor(place: int) -> int | None:
@@ -117,13 +118,18 @@ def swap_words(
         similarity = vectors[1:] @ vectors[0]
         return pool[similarity.argmax()] if similarity.max() >= min_similarity else None
 
-    for drawn in chain.from_iterable(chance.permutation(len(sentences)) for _ in range(rounds)):
-        if len(made) >= number: break
-        pair = sentences[drawn]
-        found = words.find(*pair)
-        for place in chance.permutation(found)[: chance.integers(1, 3)]:
+    def changed(pair: tuple[str, str]) -> tuple[str, str]:
+        "Swap what can be swapped, a word or two."
+        for place in chance.permutation(words.find(*pair))[: chance.integers(1, 3)]:
             if (coming := successor(place)) is None: continue
             used[coming] += 1
             pair = tuple(re.sub(rf"(?<![\w-]){re.escape(old)}(?![\w-])", lambda _: new, text, count=1) for text, old, new in zip(pair, words.entries[place], words.entries[coming]))
-        if pair != sentences[drawn]: made[pair[1]] = pair[0]
+        return pair
+
+    with tqdm(total=number, desc="swap", unit=" pairs", disable=not progress) as bar:
+        for _ in range(rounds):
+            for place in chance.permutation(len(sentences)):
+                if len(made) < number and (pair := changed(sentences[place])) != sentences[place]: made[pair[1]] = pair[0]
+                bar.update(len(made) - bar.n)
+            if not made or len(made) >= number: break
     return Dataset.from_dict({"source": list(made.values()), "translation": list(made), "corpus": ["swapped"] * len(made)}, Features(dict.fromkeys(("source", "translation", "corpus"), Value("string"))))
