@@ -8,8 +8,9 @@ __all__ = ['logger', 'ATTENTION', 'tokenize', 'sentence_examples', 'training_exa
            'clip_gradients', 'RowSparseAdamW', 'parameter_groups', 'word_embeddings', 'StepBudget', 'recall',
            'first_clock', 'TimeBudget', 'learning_rate_schedule', 'words_first', 'training_operations', 'machine_limit',
            'History', 'Watch', 'plot_losses', 'LossPlot', 'count_seen', 'KeepBest', 'EvaluateSeldom', 'StopOnNaN',
-           'StopOnCollapse', 'last_checkpoint', 'set_dropout', 'use_bfloat16', 'Float32Attention', 'narrow_layers',
-           'training_mode', 'DistillationTrainer', 'make_trainer', 'make_budget', 'restore_best', 'distill']
+           'StopOnCollapse', 'last_checkpoint', 'set_dropout', 'use_bfloat16', 'Float32Attention', 'narrow_norm',
+           'narrow_layers', 'training_mode', 'DistillationTrainer', 'make_trainer', 'make_budget', 'restore_best',
+           'draw_back', 'distill']
 
 # %% ../nbs/05_distill.ipynb #8da15604
 import json
@@ -117,14 +118,16 @@ class TokenBatchSampler(BatchSampler):
         balance: float = 0.0, # 1: every corpus the same weight; 0: each by its size
         weights: dict[str, float] = {}, # of corpora by name, besides; 1 where none is given
         seed: int = 0, # of every random choice
-        window: int = 8192, # sentences sorted together
+        window: int = 8192, # sentences sorted together, or as many as fill 32 batches, if that is more
         multiple: int = 1, # the number of batches is a multiple of this (processes, or batches to a step)
     ):
-        self.batch_tokens, self.window, self.multiple = batch_tokens, window, multiple
+        self.batch_tokens, self.multiple = batch_tokens, multiple
         self.max_sentences = batch_size # accelerate drops every batch that has not `batch_size` sentences where it finds that name
         self.source_share, self.balance, self.seed, self.epoch = source_share, balance, seed, 0
         table = examples.with_format("arrow")[:]
         self.lengths = pa.compute.list_value_length(table["input_ids"]).to_numpy()
+        fill = batch_tokens * len(self.lengths) // max(1, self.lengths.sum())
+        self.window = max(window, 32 * min(batch_size, fill))
         encoded = table["corpus"].combine_chunks().dictionary_encode()
         corpus, names = encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
         if unknown := set(weights) - set(names): raise InputError(f"corpus_weights names {', '.join(sorted(unknown))}, which is not trained on; the corpora are {', '.join(names)}")
@@ -243,7 +246,8 @@ class DistillationLoss(torch.nn.Module):
     ) -> torch.Tensor: # a number; the first part is 1 for a student that always answers zero
         features = sentence_features[0]
         embeddings = self.model(end_to_end(features) if self.static else features)["sentence_embedding"]
-        self.seen = self.seen.to(labels.device) + torch.stack([features["attention_mask"].new_tensor(len(labels)), features["attention_mask"].sum()])
+        real = features["attention_mask"].sum(1)
+        self.seen = self.seen.to(labels.device) + torch.stack([(real > 0).sum(), real.sum()]) # no number leaves the device, which would wait for it
         if len(labels) > 1: self.similarity = torch.stack([mean_similarity(embeddings.detach()), mean_similarity(labels)])
         loss = torch.nn.functional.mse_loss(embeddings, labels) / self.mean_square
         return loss + self.similarity_weight * self.divergence(embeddings, labels) if self.similarity_weight else loss
@@ -652,7 +656,7 @@ def _arguments(recipe: Recipe, folder: str | Path, evaluate: bool) -> SentenceTr
         logging_steps=10, logging_first_step=True, logging_nan_inf_filter=False, report_to=recipe.report_to, disable_tqdm=True,
         bf16=use_bfloat16(recipe.precision), dataloader_pin_memory=cuda, dataloader_num_workers=min(8, (os.cpu_count() or 2) // 2) if cuda else 0, dataloader_persistent_workers=cuda,
         # token batches differ in size, so accelerate cannot fill up the last round of batches, and need not
-        accelerator_config={"even_batches": False}, ddp_find_unused_parameters=True,
+        accelerator_config={"even_batches": False, "non_blocking": cuda}, ddp_find_unused_parameters=True,
     )
     arguments._n_gpu = min(1, arguments.n_gpu) # several GPUs are several processes, by torchrun; DataParallel would cut up token batches
     return arguments
@@ -691,20 +695,32 @@ class Float32Attention(TorchFunctionMode):
         with torch.autocast("cpu", enabled=False): return function(*map(wide, arguments), **{name: wide(value) for name, value in options.items()})
 
 # %% ../nbs/05_distill.ipynb #4bf41a41
+def narrow_norm(
+    norm: torch.nn.LayerNorm, # whose `forward` this stands in for
+    states: torch.Tensor, # of any floating type
+) -> torch.Tensor: # bfloat16 where autocast is at work
+    "Apply a layer norm that leaves bfloat16 narrow; it adds up in float32 inside."
+    kind = states.device.type
+    if not torch.is_autocast_enabled(kind): return torch.nn.LayerNorm.forward(norm, states)
+    weight, bias = (value if value is None else value.bfloat16() for value in (norm.weight, norm.bias))
+    with torch.autocast(kind, enabled=False): return torch.nn.functional.layer_norm(states.bfloat16(), norm.normalized_shape, weight, bias, norm.eps)
+
+
 @contextmanager
 def narrow_layers(
     student: SentenceTransformer, # a transformer
 ) -> Iterator[None]:
-    "Let layers hand on bfloat16 while it lasts, where autocast on a CPU multiplies in it."
-    def narrow(module, arguments, states): return states.bfloat16() if torch.is_autocast_enabled("cpu") else None
-
+    "Let layers hand on bfloat16 while it lasts, where autocast multiplies in it."
     def widen(module, arguments, features): return features | {"token_embeddings": features["token_embeddings"].float()}
 
-    encoder = student[0].model
-    hooks = [encoder.embeddings.register_forward_hook(narrow), student[0].register_forward_hook(widen)] if hasattr(encoder, "embeddings") else []
+    norms = [module for module in student[0].modules() if isinstance(module, torch.nn.LayerNorm)]
+    for norm in norms: norm.forward = narrow_norm.__get__(norm)
+    widening = student[0].register_forward_hook(widen)
     try: yield
     finally:
-        for hook in hooks: hook.remove()
+        widening.remove()
+        for norm in norms: del norm.forward
+
 
 # %% ../nbs/05_distill.ipynb #52e072a7
 @contextmanager
@@ -713,7 +729,7 @@ def training_mode(
     dropout: float, # probability
     compiled: bool = False, # compile its layers, one by one: all are alike, so that one is compiled for all
 ) -> Iterator[None]:
-    "Give a student the dropout, the row-sparse gradients and, on a CPU, the mixed precision of training, and evaluation mode after it."
+    "Give a student the dropout, the row-sparse gradients and the mixed precision of training, and evaluation mode after it."
     words, layers = word_embeddings(student), layer_list(student) if compiled and not is_static(student) else []
     # NCCL cannot add up sparse gradients
     words.sparse = not (torch.distributed.is_initialized() and torch.distributed.get_backend() == "nccl")
@@ -721,8 +737,9 @@ def training_mode(
     for layer in layers: layer.compile(dynamic=True)
     try:
         with ExitStack() as modes:
-            if student.device.type == "cpu" and not is_static(student):
-                for mode in (Float32Attention(), narrow_layers(student)): modes.enter_context(mode)
+            if not is_static(student):
+                modes.enter_context(narrow_layers(student))
+                if student.device.type == "cpu": modes.enter_context(Float32Attention())
             yield
     finally:
         words.sparse = False
@@ -792,6 +809,25 @@ def restore_best(
     logger.info("the best model, %s %.2f, is kept; the last had %.2f", keeper.figure, keeper.best, keeper.last)
     student.load_state_dict(SentenceTransformer(str(keeper.folder), device=str(student.device)).state_dict())
 
+# %% ../nbs/05_distill.ipynb #5e810a78
+def draw_back(
+    student: SentenceTransformer, # trained; its weights are replaced where those drawn back evaluate better
+    start: dict[str, torch.Tensor], # its weights before
+    share: float, # of the start in the mixture
+    evaluator: SentenceEvaluator, # decides
+    keeper: KeepBest, # knows the best figure so far, and keeps the better model
+) -> None:
+    "Draw trained weights back towards those before training, where that is better (Wortsman et al. 2022, equation 1)."
+    if keeper.best is None or not share: return
+    trained = {name: value.clone() for name, value in student.state_dict().items()}
+    student.load_state_dict({name: value.lerp(start[name].to(value), share) if value.is_floating_point() else value for name, value in trained.items()})
+    figure = evaluator(student)[evaluator.primary_metric]
+    logger.info("drawn back by %.0f%% to its start, the model has %s %.2f; before, %.2f", 100 * share, keeper.figure, figure, keeper.best)
+    if figure <= keeper.best: student.load_state_dict(trained)
+    else:
+        keeper.best = figure
+        save_model(student, keeper.folder)
+
 # %% ../nbs/05_distill.ipynb #2142b90f
 def distill(
     student: SentenceTransformer, # trained in place
@@ -811,10 +847,13 @@ def distill(
     keeper = KeepBest(Path(folder, "best"), evaluator.primary_metric) if evaluator else None
     trainer = make_trainer(student, examples, store, recipe, folder, sampler, budget, evaluator, [keeper] if keeper else [])
     watch = Watch(budget, trainer.loss, progress)
+    start = {name: value.clone() for name, value in student.state_dict().items()} if recipe.start_share else {}
     logger.info("the targets' mean square is %.2g; the loss is divided by it", trainer.loss.mean_square)
     with training_mode(student, recipe.dropout, recipe.compile), words_first(student, budget, recipe.words_first) as first:
         for callback in (first, watch, *callbacks): trainer.add_callback(callback)
         try: trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         except KeyboardInterrupt: logger.warning("stopped by Ctrl-C after %d steps; what was learnt until then is kept", trainer.state.global_step)
-    if keeper: restore_best(student, keeper)
+    if keeper:
+        restore_best(student, keeper)
+        draw_back(student, start, recipe.start_share, evaluator, keeper)
     return History(watch.losses, watch.scores, trainer.state.global_step, *count_seen(sampler, trainer.state.global_step * together))

@@ -96,6 +96,7 @@ class TrainingParameters(Parameters):
     gradient_accumulation_steps: Count = Field(1, description="batches to a step of the optimiser")
     save_steps: Count = Field(200, description="steps between checkpoints, from which a killed run goes on")
     report_to: str = Field("none", description="where the trainer logs besides: none, tensorboard, wandb or another that transformers knows")
+    start_share: Share = Field(0.0, description="how far the trained weights are drawn back to those that training began with, where that evaluates better; for a student that begins near its teacher")
     best_by: str = Field("score", description="the development figure by which the best model is kept; score is the mean of what crosses languages")
     eval_steps: Count = Field(500, description="steps between evaluations on the development data")
     eval_seconds: float = Field(30.0, ge=0, description="seconds that pass between two evaluations, at least; those that come sooner are left out")
@@ -132,7 +133,7 @@ RECIPES = {
     "quick": Recipe(name="quick", minutes=2),
     "bilingual": Recipe(
         name="bilingual", corpora=("embedded", "embedded-words", "embedded-examples"), max_sentence_chars=1000, max_seq_length=256,
-        swapped_pairs=60_000, vocabulary_size=48_000, min_piece_count=2, minutes=15, words_first=0.2,
+        swapped_pairs=60_000, vocabulary_size=48_000, min_piece_count=2, minutes=15, words_first=0.2, start_share=0.3,
     ),
     "card": Recipe(
         name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base", trim=False,

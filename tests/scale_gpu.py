@@ -74,13 +74,12 @@ def here(student, examples, store, seconds: float, **changes) -> tuple[float, fl
     return sentences / pace.passed, training_operations(copied, sentences, tokens) / pace.passed
 
 
-def main(run: Path, seconds: float = 8.0, layers: int = 12, tokens: tuple[int, ...] = (32_768,)) -> None:
+def main(run: Path, seconds: float = 8.0, layers: int = 12, tokens: tuple[int, ...] = (32_768, 65_536, 131_072)) -> None:
     "Print what the device does."
     device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
     limit = machine_limit(device, dtype)
     print(f"{torch.cuda.get_device_name() if device == 'cuda' else 'CPU'}, {limit / 1e12:.1f} TFLOP/s in a large {dtype} product", flush=True)
     pairs = Dataset.from_file(str(run / "work" / "pairs.arrow"))
-    pairs = pairs.select(np.random.default_rng(0).permutation(len(pairs))[:60_000])
     with tempfile.TemporaryDirectory() as folder:
         student, store = large_student(Path(folder, "student"), str(run / "work" / "initial"), layers), random_store(Path(folder, "store"), pairs["source"][:])
         examples = training_examples(student.tokenizer, pairs, 128)
@@ -90,8 +89,9 @@ def main(run: Path, seconds: float = 8.0, layers: int = 12, tokens: tuple[int, .
                 for compiled in (False, True):
                     sentences, operations = here(student, some, store, seconds, batch_tokens=budget, batch_size=8192, compile=compiled)
                     print(f"this project, {name}, {budget:,} tokens to a batch{', compiled' * compiled}: {sentences:,.0f} sentences/s, {operations / limit:.0%} of the limit", flush=True)
+        some = pairs.select(np.random.default_rng(0).permutation(len(pairs))[:60_000])
         for batch_size, workers in ((64, 8), (512, 8)) if device == "cuda" else ((64, 0),):
-            print(f"standard, batches of {batch_size}: {standard(student, pairs, store, seconds, batch_size, workers):,.0f} sentences/s", flush=True)
+            print(f"standard, batches of {batch_size}: {standard(student, some, store, seconds, batch_size, workers):,.0f} sentences/s", flush=True)
 
 
 if __name__ == "__main__": main(Path(sys.argv[1]), *map(float, sys.argv[2:3]))
