@@ -40,7 +40,7 @@ from transformers.trainer_callback import ExportableState, TrainerState
 
 from .recipe import InputError, Recipe
 from .sizes import is_static, layer_list
-from .teacher import EmbeddingStore, save_model, sentence_keys
+from .teacher import EmbeddingStore, multiplies_bfloat16, save_model, sentence_keys
 
 logger = logging.getLogger(__name__)
 
@@ -677,9 +677,7 @@ def use_bfloat16(
     precision: str, # of a recipe
 ) -> bool:
     "Decide whether training multiplies in bfloat16."
-    if precision != "auto": return precision == "bfloat16"
-    if torch.cuda.is_available(): return torch.cuda.is_bf16_supported(including_emulation=False)
-    return getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False) # older PyTorch does not tell
+    return multiplies_bfloat16("cuda" if torch.cuda.is_available() else "cpu") if precision == "auto" else precision == "bfloat16"
 
 # %% ../nbs/05_distill.ipynb #27b29bd0
 ATTENTION = {torch.nn.functional.scaled_dot_product_attention, torch.matmul, torch.bmm, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.bmm}

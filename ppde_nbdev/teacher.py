@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CARRIED', 'locate_model', 'load_model', 'save_model', 'fingerprint', 'sentence_keys', 'Shard', 'EmbeddingStore',
-           'default_prompt', 'token_batches', 'PackedLinear', 'embed', 'embed_missing', 'open_store']
+           'default_prompt', 'token_batches', 'PackedLinear', 'embed', 'multiplies_bfloat16', 'product_type',
+           'embed_missing', 'open_store']
 
 # %% ../nbs/03_teacher.ipynb #62568b3f
 import hashlib
@@ -346,15 +347,17 @@ class PackedLinear(TorchFunctionMode):
 
     def __init__(self,
         packed: dict[int, torch.Tensor], # filled with the packed weights, shared between threads
+        dtype: torch.dtype = torch.float32, # that is multiplied in
     ):
         super().__init__()
-        self.packed = packed
+        self.packed, self.dtype = packed, dtype
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if function is not torch.nn.functional.linear or kwargs or not self._fits(*args): return function(*args, **(kwargs or {}))
         features, weight, bias = (*args, None)[:3]
-        if id(weight) not in self.packed: self.packed[id(weight)] = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
-        return torch.ops.mkldnn._linear_pointwise(features, self.packed[id(weight)], bias, "none", [], "")
+        if id(weight) not in self.packed: self.packed[id(weight)] = torch.ops.mkldnn._reorder_linear_weight(weight.detach().to(self.dtype))
+        features, bias = (value if value is None else value.to(self.dtype) for value in (features, bias))
+        return torch.ops.mkldnn._linear_pointwise(features, self.packed[id(weight)], bias, "none", [], "").float()
 
     def _fits(self, features, weight, bias=None) -> bool:
         # parameters outlive the mode, so that their addresses name them
@@ -365,8 +368,8 @@ class PackedLinear(TorchFunctionMode):
 class _Workers:
     "Threads that compute batches: one per core, each on its own, or one for an accelerator."
 
-    def __init__(self, model: SentenceTransformer):
-        self.model, self.packed, on_cpu = model.eval(), {}, model.device.type == "cpu"
+    def __init__(self, model: SentenceTransformer, dtype: torch.dtype):
+        self.model, self.packed, self.dtype, on_cpu = model.eval(), {}, dtype, model.device.type == "cpu"
         self.cores = torch.get_num_threads()
         self.number, self.tokens = (self.cores, 512) if on_cpu else (1, 16_384)
         self.executor = ThreadPoolExecutor(self.number, initializer=torch.set_num_threads if on_cpu else None, initargs=(1,) if on_cpu else ())
@@ -379,16 +382,17 @@ class _Workers:
 
     def compute(self, features: dict) -> np.ndarray:
         features = {name: value.to(self.model.device) if torch.is_tensor(value) else value for name, value in features.items()}
-        with torch.inference_mode(), PackedLinear(self.packed):
+        with torch.inference_mode(), PackedLinear(self.packed, self.dtype):
             return self.model(features)["sentence_embedding"][:, : self.model.truncate_dim].float().cpu().numpy()
 
 # %% ../nbs/03_teacher.ipynb #6f4437a6
 def _batch_embeddings(
     model: SentenceTransformer, # teacher or student
     sentences: Sequence[str], # n sentences
+    dtype: torch.dtype, # that linear layers multiply in on a processor
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]: # places in `sentences`, and their embeddings
     "Embed batch after batch, while a few more are computed ahead."
-    with _Workers(model) as workers:
+    with _Workers(model, dtype) as workers:
         ahead = deque()
         for places, features in token_batches(model, sentences, workers.tokens):
             ahead.append((places, workers.executor.submit(workers.compute, features)))
@@ -412,16 +416,38 @@ def embed(
     sentences: Sequence[str], # n sentences
     progress: bool = False, # show a progress bar
     pool: dict | None = None, # from `model.start_multi_process_pool`; None computes in this process
+    dtype: torch.dtype = torch.float32, # that linear layers multiply in on a processor, in this process
 ) -> np.ndarray: # (n, dimension) float32
     "Embed sentences as `model.encode` does, in batches of similar length."
     result = np.empty((len(sentences), model.get_embedding_dimension()), dtype=np.float32)
     if not len(sentences): return result
-    parts = _pool_embeddings(model, sentences, pool) if pool else _batch_embeddings(model, sentences)
+    parts = _pool_embeddings(model, sentences, pool) if pool else _batch_embeddings(model, sentences, dtype)
     with tqdm(total=len(sentences), desc="embed", unit=" sentences", disable=not progress) as bar:
         for places, embeddings in parts:
             result[places] = embeddings
             bar.update(len(places))
     return result
+
+# %% ../nbs/03_teacher.ipynb #a5b976fd
+def multiplies_bfloat16(
+    device: torch.device | str, # a processor or a GPU
+) -> bool:
+    "Tell whether a device multiplies in bfloat16 by itself: a processor with AMX, or a GPU that is not too old."
+    match torch.device(device).type:
+        case "cuda": return torch.cuda.is_bf16_supported(including_emulation=False)
+        case "cpu": return getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False) # older PyTorch does not tell
+    return False
+
+
+def product_type(
+    teacher: SentenceTransformer, # a model that is to embed many sentences
+    sentences: Sequence[str], # a few of them
+    bound: float = 0.9999, # the least cosine between embeddings by both types
+) -> torch.dtype: # float32 or bfloat16
+    "Choose the type for the products of a teacher's linear layers on a processor, by trying."
+    if teacher.device.type != "cpu" or not multiplies_bfloat16("cpu"): return torch.float32
+    exact, near = (torch.from_numpy(embed(teacher, sentences, dtype=dtype)) for dtype in (torch.float32, torch.bfloat16))
+    return torch.bfloat16 if (torch.cosine_similarity(exact, near) > bound).all() else torch.float32
 
 # %% ../nbs/03_teacher.ipynb #29e8c14f
 def _make_shard(
@@ -430,6 +456,7 @@ def _make_shard(
     store: EmbeddingStore, # gets the shard
     wait: bool, # for another process that is making it
     pool: dict | None, # as `embed` takes it
+    dtype: torch.dtype, # as `embed` takes it
 ) -> bool: # False when another process is making it
     "Encode the sentences of a shard, unless another process has done it meanwhile."
     name = xxhash.xxh3_64_hexdigest(sentence_keys(sentences))
@@ -439,7 +466,7 @@ def _make_shard(
     with lock:
         store.reload()
         missing = [sentence for sentence, row in zip(sentences, store.rows(sentences)) if row < 0]
-        if missing: store.add(missing, embed(teacher, missing, pool=pool))
+        if missing: store.add(missing, embed(teacher, missing, pool=pool, dtype=dtype))
     return True
 
 # %% ../nbs/03_teacher.ipynb #bef361b8
@@ -458,12 +485,14 @@ def embed_missing(
     distinct = np.sort(np.unique(keys, return_index=True)[1])
     missing = distinct[store.find(keys[distinct]) < 0]
     if len(missing) and store.teacher not in ("", fingerprint(teacher)): raise InputError(f"the store {store.folder} is not of the teacher that is to fill it; open it with `open_store`")
+    # what is tried is the same after a kill, and so are the bits
+    dtype = product_type(teacher, [sentences[place] for place in distinct[:64]]) if len(missing) and not pool else torch.float32
     shards = [missing[start : start + shard_size] for start in range(0, len(missing), shard_size)]
     with tqdm(total=len(missing), desc="teacher", unit=" sentences", disable=not (progress and shards)) as bar:
         turns = deque((shard, False) for shard in shards)
         while turns:
             shard, wait = turns.popleft()
-            if _make_shard(teacher, [sentences[place] for place in shard], store, wait, pool): bar.update(len(shard))
+            if _make_shard(teacher, [sentences[place] for place in shard], store, wait, pool, dtype): bar.update(len(shard))
             else: turns.append((shard, True))
     store.reload()
     return store.find(keys)
