@@ -34,7 +34,7 @@ def training_rows(
         "script": f"`ppde run` of ppde_nbdev {report['versions']['ppde_nbdev']}", "data sets": ", ".join(f"{row['corpus']} ({row['kept']:,} pairs)" for row in report["corpora"]) + (f", and at most {number:,} pairs made of them by swapping words" if (number := recipe["swapped_pairs"]) else ""),
         "hardware": report["machine"], "batch size": f"{recipe['batch_tokens']:,} word pieces, at most {recipe['batch_size']:,} sentences", "maximum length": f"{recipe['max_seq_length']} word pieces",
         "teacher": recipe["teacher"], "student": recipe["student"], "loss": recipe["loss"] + (f" + {weight:g} x divergence of similarities" if (weight := recipe["similarity_weight"]) else ""),
-        "learning rate": f"{recipe['learning_rate']:g}, word embeddings {recipe['embedding_learning_rate']:g}", "length of training": f"{length} ({report['steps']:,} steps, {report['sentences']:,} sentences)",
+        "learning rate": f"{recipe['learning_rate']:g}, word embeddings {recipe['embedding_learning_rate']:g}", "length of training": f"{length} ({report['steps']:,} steps, {report['sentences']:,} sentences)" + (f", then weights drawn back by {share:.0%} to those before it" if (share := report.get("drawn_back")) else ""),
         "evaluation steps": f"{recipe['eval_steps']:,}", "warm-up steps": f"{recipe['warmup_steps']:,}",
     }
     return [{"parameter": name, "value": value} for name, value in rows.items()]

@@ -481,6 +481,7 @@ class History(NamedTuple):
     steps: int # taken in all
     sentences: int # seen in all
     tokens: int # seen in all, padding left out
+    drawn_back: float = 0.0 # share of the weights before training in those kept
 
 # %% ../nbs/05_distill.ipynb #b0bb623f
 class Watch(TrainerCallback, ExportableState):
@@ -814,17 +815,19 @@ def draw_back(
     share: float, # of the start in the mixture
     evaluator: SentenceEvaluator, # decides
     keeper: KeepBest, # knows the best figure so far, and keeps the better model
-) -> None:
+) -> float: # the share that was taken: `share`, or 0
     "Draw trained weights back towards those before training, where that is better (Wortsman et al. 2022, equation 1)."
-    if keeper.best is None or not share: return
+    if keeper.best is None or not share: return 0.0
     trained = {name: value.clone() for name, value in student.state_dict().items()}
     student.load_state_dict({name: value.lerp(start[name].to(value), share) if value.is_floating_point() else value for name, value in trained.items()})
     figure = evaluator(student)[evaluator.primary_metric]
     logger.info("drawn back by %.0f%% to its start, the model has %s %.2f; before, %.2f", 100 * share, keeper.figure, figure, keeper.best)
-    if figure <= keeper.best: student.load_state_dict(trained)
-    else:
-        keeper.best = figure
-        save_model(student, keeper.folder)
+    if figure <= keeper.best:
+        student.load_state_dict(trained)
+        return 0.0
+    keeper.best = figure
+    save_model(student, keeper.folder)
+    return share
 
 # %% ../nbs/05_distill.ipynb #2142b90f
 def distill(
@@ -851,7 +854,6 @@ def distill(
         for callback in (first, watch, *callbacks): trainer.add_callback(callback)
         try: trainer.train(resume_from_checkpoint=last_checkpoint(folder))
         except KeyboardInterrupt: logger.warning("stopped by Ctrl-C after %d steps; what was learnt until then is kept", trainer.state.global_step)
-    if keeper:
-        restore_best(student, keeper)
-        draw_back(student, start, recipe.start_share, evaluator, keeper)
-    return History(watch.losses, watch.scores, trainer.state.global_step, *count_seen(sampler, trainer.state.global_step * together))
+    if keeper: restore_best(student, keeper)
+    drawn_back = draw_back(student, start, recipe.start_share, evaluator, keeper) if keeper else 0.0
+    return History(watch.losses, watch.scores, trainer.state.global_step, *count_seen(sampler, trainer.state.global_step * together), drawn_back)

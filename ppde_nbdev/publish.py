@@ -45,7 +45,7 @@ def make_report(
         **figures, "seconds": seconds, "recipe": recipe.model_dump(mode="json"),
         "versions": {"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "steps": history.steps, "sentences": history.sentences, "tokens": history.tokens,
+        "steps": history.steps, "sentences": history.sentences, "tokens": history.tokens, "drawn_back": history.drawn_back,
         "corpora": corpora, "losses": history.losses, "scores": history.scores,
     }
 
@@ -84,7 +84,7 @@ def render_report(
     versions = [{"library": library, "version": version} for library, version in report["versions"].items()]
     return "\n\n".join([
         f"# Run `{recipe.name}`",
-        f"Teacher `{recipe.teacher}`, student `{recipe.student}`; {report['sentences']:,} sentences seen in {report['steps']:,} steps on {report['machine']}.",
+        f"Teacher `{recipe.teacher}`, student `{recipe.student}`; {report['sentences']:,} sentences seen in {report['steps']:,} steps on {report['machine']}" + (f"; weights drawn back by {share:.0%} to those before training." if (share := report.get("drawn_back")) else "."),
         "## Quality", markdown_table(quality_rows(report)),
         "STS: Spearman correlation x 100. Accuracy: share of sentences, x 100, whose nearest neighbour is their translation. MSE: distance from the teacher, x 100.",
         "![quality](quality.png)", "![loss](loss.png)",
