@@ -814,7 +814,7 @@ def draw_back(
     start: dict[str, torch.Tensor], # its weights before
     share: float, # of the start in the mixture
     evaluator: SentenceEvaluator, # decides
-    keeper: KeepBest, # knows the best figure so far, and keeps the better model
+    keeper: KeepBest, # knows the figure of the trained weights
 ) -> float: # the share that was taken: `share`, or 0
     "Draw trained weights back towards those before training, where that is better (Wortsman et al. 2022, equation 1)."
     if keeper.best is None or not share: return 0.0
@@ -822,12 +822,9 @@ def draw_back(
     student.load_state_dict({name: value.lerp(start[name].to(value), share) if value.is_floating_point() else value for name, value in trained.items()})
     figure = evaluator(student)[evaluator.primary_metric]
     logger.info("drawn back by %.0f%% to its start, the model has %s %.2f; before, %.2f", 100 * share, keeper.figure, figure, keeper.best)
-    if figure <= keeper.best:
-        student.load_state_dict(trained)
-        return 0.0
-    keeper.best = figure
-    save_model(student, keeper.folder)
-    return share
+    if figure > keeper.best: return share
+    student.load_state_dict(trained)
+    return 0.0
 
 # %% ../nbs/05_distill.ipynb #2142b90f
 def distill(
