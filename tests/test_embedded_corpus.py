@@ -52,7 +52,8 @@ def test_alike_finds_a_filled_in_template():
 def test_there_is_enough(pairs):
     assert len(pairs["train"]["source"]) >= 15_000 and len(pairs["dev"]["source"]) >= 300
     german = pairs["train"]["translation"] + pairs["dev"]["translation"]
-    assert len(pairs["examples"]["source"]) >= 20_000
+    assert len(pairs["examples"]["source"]) >= 30_000
+    assert sum(sentence.endswith("?") for sentence in pairs["examples"]["translation"]) >= 7_000
     assert sum(map(is_passage, pairs["examples"]["translation"])) >= 450
     assert len({word for sentence in german for word in words(sentence)}) >= 25_000
 
