@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['INSIDE', 'NULL', 'keep_accents', 'count_words', 'learn_pieces', 'grow_tokenizer', 'leave_borrowed', 'segment',
            'Links', 'count_links', 'align', 'prefer_rare', 'starting_embeddings', 'cut_pieces', 'replace_vocabulary',
-           'common_shift', 'choose_sentences', 'shift_new_pieces', 'grow_student', 'drop_new_pieces', 'freeze_body',
-           'make_student']
+           'common_shift', 'choose_sentences', 'shift_new_pieces', 'spread', 'grow_student', 'drop_new_pieces',
+           'freeze_body', 'make_student']
 
 # %% ../nbs/04_student.ipynb #c7e72f6e
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count, islice
+from itertools import compress, count, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -340,6 +340,16 @@ def shift_new_pieces(
         with torch.no_grad(): words[len(teacher.tokenizer) :] += torch.from_numpy(shift).to(words)
 
 # %% ../nbs/04_student.ipynb #e33954e9
+def spread(
+    count: int, # of things in a row
+    number: int, # of them to take, at most
+) -> np.ndarray: # (count,) of booleans, whether each is taken
+    "Take things evenly, so that of corpora that stand one after the other each has its say."
+    number, taken = min(count, number), np.zeros(count, bool)
+    taken[np.arange(number) * count // max(1, number)] = True
+    return taken
+
+
 def grow_student(
     teacher: SentenceTransformer, # left as it is
     sources: Sequence[str], # English sentences
@@ -356,8 +366,8 @@ def grow_student(
     "Grow a bilingual student from a teacher and parallel text."
     pieces = learn_pieces(keep_accents(teacher.tokenizer), translations, vocabulary_size, min_piece_count)
     tokenizer = leave_borrowed(grow_tokenizer(teacher.tokenizer, pieces), len(teacher.tokenizer), sources, translations, borrowed_share)
-    every = -(-len(sources) // alignment_pairs) or 1 # corpora stand one after the other, and each must have its say
-    links = count_links(segment(tokenizer, translations[::every]), segment(teacher.tokenizer, sources[::every]))
+    taken = spread(len(sources), alignment_pairs)
+    links = count_links(segment(tokenizer, list(compress(translations, taken))), segment(teacher.tokenizer, list(compress(sources, taken))))
     weight = prefer_rare(links, align(links, alignment_iterations), rarity_exponent)
     table = teacher[0].model.get_input_embeddings().weight.detach().cpu().numpy()
     old, new = len(teacher.tokenizer), tokenizer.convert_ids_to_tokens(range(len(teacher.tokenizer), len(tokenizer)))
