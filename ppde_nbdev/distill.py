@@ -712,7 +712,7 @@ def narrow_layers(
     "Let layers hand on bfloat16 while it lasts, where autocast multiplies in it."
     def widen(module, arguments, features): return features | {"token_embeddings": features["token_embeddings"].float()}
 
-    norms = [module for module in student[0].modules() if isinstance(module, torch.nn.LayerNorm)]
+    norms = [module for module in student[0].modules() if type(module) is torch.nn.LayerNorm] # a subclass may compute something else
     for norm in norms: norm.forward = narrow_norm.__get__(norm)
     widening = student[0].register_forward_hook(widen)
     try: yield
