@@ -9,6 +9,7 @@ __all__ = ['TRAINING_DATA', 'PARAPHRASES', 'STREAMED', 'Paraphrase', 'parse_reco
 # %% ../nbs/02_paraphrases.ipynb #4a5c1241
 import glob
 import json
+import re
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from itertools import islice
@@ -59,6 +60,16 @@ def _lines(source: str | Path) -> Iterator[tuple[int, str]]:
         try: yield from ((number, line.decode("utf8").strip("\r\n")) for number, line in enumerate(unpack(BufferedReader(file, 1 << 20)), 1) if line.strip())
         except FAULTS as error: raise InputError(f"{source} is damaged or no UTF-8 text: {error}; fetch or save it again") from None
 
+# %% ../nbs/02_paraphrases.ipynb #fa66ed4e
+def _is_parquet(source: str | Path) -> bool:
+    "Tell a Parquet file by its magic number."
+    with _open(source) as file: return file.read(4) == b"PAR1"
+
+
+def _is_json(line: str) -> bool:
+    "Tell JSON-lines by the first of them."
+    return re.match(r'[\[{]\s*"', line) is not None
+
 # %% ../nbs/02_paraphrases.ipynb #3b6e0f4f
 def _table_records(source: str | Path) -> Iterator[list | dict]:
     "Stream the records of a Parquet file."
@@ -72,12 +83,13 @@ def _table_records(source: str | Path) -> Iterator[list | dict]:
 
 # %% ../nbs/02_paraphrases.ipynb #159a2eb1
 def _records(source: str | Path) -> Iterator[tuple[int, list | dict]]:
-    "Stream numbered records from a file. Raises `InputError` for a line that is no JSON."
-    with _open(source) as file: parquet = file.read(4) == b"PAR1"
-    if parquet: yield from enumerate(_table_records(source), 1)
+    "Stream numbered records from a file. Raises `InputError` for a line that is no JSON where the first is."
+    if _is_parquet(source): yield from enumerate(_table_records(source), 1)
     else:
+        parse = None
         for number, line in _lines(source):
-            try: yield number, json.loads(line) if line[0] in "[{" else line.split("\t")[:3]
+            parse = parse or (json.loads if _is_json(line) else lambda line: line.split("\t")[:3])
+            try: yield number, parse(line)
             except ValueError as error: raise InputError(f"{source}, line {number}: {error}") from None
 
 # %% ../nbs/02_paraphrases.ipynb #444efedf
@@ -137,9 +149,8 @@ def find_english(
 # %% ../nbs/02_paraphrases.ipynb #92ba7cc5
 def _sentences(source: str | Path) -> Iterator[str]:
     "Stream the sentences of a file: lines of plain text, or all sides of paraphrases."
-    with _open(source) as file: parquet = file.read(4) == b"PAR1"
-    first = "" if parquet else next(_lines(source), (0, ""))[1]
-    if parquet or first[:1] in ("[", "{") or "\t" in first:
+    first = "" if (parquet := _is_parquet(source)) else next(_lines(source), (0, ""))[1]
+    if parquet or _is_json(first) or "\t" in first:
         for paraphrase in read_paraphrases(source): yield from filter(None, paraphrase)
     else:
         yield from (line for _, line in _lines(source))
