@@ -775,7 +775,7 @@ def make_trainer(
     evaluator: SentenceEvaluator | None = None, # run every `eval_steps` and at the end
     callbacks: Sequence[TrainerCallback] = (), # their time is not counted
 ) -> DistillationTrainer:
-    "Put the parts of this room into sentence-transformers' trainer."
+    "Put the parts of this notebook into sentence-transformers' trainer."
     groups = parameter_groups(student, recipe.learning_rate, recipe.embedding_learning_rate, recipe.weight_decay)
     optimizer = RowSparseAdamW(groups, max_gradient_norm=recipe.max_gradient_norm, eps=recipe.adam_epsilon, fused=True)
     loss = DistillationLoss(student, draw_landmarks(examples, store), recipe.similarity_weight)

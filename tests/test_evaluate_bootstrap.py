@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ppde_nbdev.bootstrap import difference, draw_counts, f1_replicates, interval, mean_replicates, share, spearman_replicates
+from ppde_nbdev.bootstrap import difference, resample_counts, f1_replicates, interval, mean_replicates, share, spearman_replicates
 
 SAMPLES = 400
 
@@ -63,7 +63,7 @@ def test_replicates_are_scipys(ties):
     generator = np.random.default_rng(0)
     predicted, gold = generator.normal(size=80), generator.integers(0, 5, 80).astype(float)
     if ties: predicted = predicted.round()
-    slowly = [spearmanr(np.repeat(predicted, counts), np.repeat(gold, counts)).statistic for counts in np.concatenate(list(draw_counts(80, 50)))]
+    slowly = [spearmanr(np.repeat(predicted, counts), np.repeat(gold, counts)).statistic for counts in np.concatenate(list(resample_counts(80, 50)))]
     np.testing.assert_allclose(spearman_replicates(predicted, gold, 50), slowly, rtol=1e-11)
 
 
