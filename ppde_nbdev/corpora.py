@@ -11,7 +11,6 @@ __all__ = ['EMBEDDED', 'CONTROL', 'FUNCTION_WORDS', 'REASONS', 'PAIR_SCHEMA', 'e
 # %% ../nbs/01_corpora.ipynb #a1ec2315
 import functools
 import glob
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
@@ -30,7 +29,7 @@ from tqdm.auto import tqdm
 from xxhash import xxh3_64_intdigest
 
 from .download import CORPORA, download_corpus, find_place
-from .formats import SCHEMA, Rows, Wanted, read_rows
+from .formats import SCHEMA, Rows, Wanted, read_rows, whole_file
 from .recipe import CorpusParameters, InputError
 
 # %% ../nbs/01_corpora.ipynb #d772cfeb
@@ -107,13 +106,8 @@ def gather(
 ) -> Dataset: # with `path`, memory-mapped
     "Make a data set of a stream of tables."
     if path is None: return Dataset(pa.concat_tables([schema.empty_table(), *tables]).combine_chunks())
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with pa.ipc.new_stream(temporary, schema) as file:
-            for table in tables: file.write_table(table)
-        temporary.replace(path)
-    finally: temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, pa.ipc.new_stream(temporary, schema) as file:
+        for table in tables: file.write_table(table)
     return Dataset.from_file(str(path))
 
 # %% ../nbs/01_corpora.ipynb #651dfca1
@@ -353,10 +347,9 @@ def make_dev_file(
     if path.exists(): return path
     pairs = gather((rows.pairs for rows in stream_rows(files, Wanted(languages), max_pairs)), SCHEMA)
     clean, _ = clean_pairs(pairs, CorpusParameters(source_language=languages[0], target_language=languages[1]))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     lines = pl.from_arrow(split_dev(clean)[1].with_format("arrow")[:]).select(pl.concat_str(pl.col("source", "translation").str.replace_all(r"\s+", " "), separator="\t"))
-    temporary.write_text("".join(line + "\n" for line in lines.to_series()), encoding="utf8")
-    return temporary.replace(path)
+    with whole_file(path) as temporary: temporary.write_text("".join(line + "\n" for line in lines.to_series()), encoding="utf8")
+    return path
 
 # %% ../nbs/01_corpora.ipynb #a657a872
 def _downloaded(source: str, part: str, languages: tuple[str, str]) -> Corpus:

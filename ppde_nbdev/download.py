@@ -29,6 +29,7 @@ from huggingface_hub import hf_hub_download, is_offline_mode
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
 from tqdm.auto import tqdm
 
+from .formats import whole_file
 from .recipe import InputError
 
 # %% ../nbs/00b_download.ipynb #82a9cc0b
@@ -241,9 +242,7 @@ def download(
             try: files = get()
             except Unavailable as error: reasons.append(f"{way}: {error}")
             else:
-                temporary = record.with_suffix(".part")
-                temporary.write_text(json.dumps({"from": way, "files": {split: [str(file.relative_to(folder)) for file in found] for split, found in files.items()}}, indent=1), encoding="utf8")
-                temporary.replace(record)
+                with whole_file(record) as temporary: temporary.write_text(json.dumps({"from": way, "files": {split: [str(file.relative_to(folder)) for file in found] for split, found in files.items()}}, indent=1), encoding="utf8")
                 return files
     pair = f" ({'-'.join(languages)})" if languages else ""
     raise InputError(f"cannot fetch the corpus {name}{pair} from {'; nor from '.join(reasons)}; try again later, or fetch it by hand and give its files instead of its name")

@@ -7,7 +7,7 @@ __all__ = ['SCHEMA', 'Reader', 'READERS', 'MAX_LINE_BYTES', 'NUMBER', 'PAIR_NAME
            'PLACEHOLDERS', 'MAGIC', 'STRUCTURE', 'PACKED', 'FAULTS', 'Rows', 'Wanted', 'make_rows', 'reads', 'Layout',
            'find_layout', 'read_tsv', 'read_moses', 'choose_columns', 'table_rows', 'read_parquet', 'read_arrow',
            'read_json', 'read_tmx', 'read_po', 'read_mo', 'read_xliff', 'read_ding', 'detect_format', 'unpack',
-           'find_moses', 'read_zip', 'read_stream', 'read_rows']
+           'find_moses', 'read_zip', 'read_stream', 'read_rows', 'whole_file']
 
 # %% ../nbs/00a_formats.ipynb #ad9e3ae2
 import bz2
@@ -15,11 +15,13 @@ import gzip
 import io
 import json
 import lzma
+import os
 import re
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -535,3 +537,16 @@ def read_rows(
     except FAULTS as error: # what the readers of these formats raise when bytes are missing or wrong
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path} is damaged or cut off ({reason}); fetch or write it again") from None
+
+# %% ../nbs/00a_formats.ipynb #f9be8ae9
+@contextmanager
+def whole_file(
+    path: str | Path, # of a file, replaced if it exists
+) -> Iterator[Path]: # where to write it
+    "Have a file written so that it is whole or as it was before."
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally: temporary.unlink(missing_ok=True)

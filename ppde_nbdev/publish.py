@@ -16,6 +16,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from .distill import History, plot_losses
+from .formats import whole_file
 from .recipe import Recipe, describe_recipe
 
 # %% ../nbs/07_publish.ipynb #705f10e7
@@ -24,10 +25,7 @@ def write_text(
     text: str, # written as UTF-8
 ) -> None:
     "Write a text file so that it is whole or as it was before."
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf8")
-    temporary.replace(path)
+    with whole_file(path) as temporary: temporary.write_text(text, encoding="utf8")
 
 # %% ../nbs/07_publish.ipynb #a1b7b9f1
 LIBRARIES = ("ppde_nbdev", "torch", "sentence-transformers", "transformers", "datasets", "tokenizers", "numpy")
@@ -115,10 +113,7 @@ def save_figure(
     path: str | Path, # replaced if it exists
 ) -> None:
     "Save a figure as PNG so that the file is whole or as it was before."
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(temporary, format="png", dpi=150)
-    temporary.replace(path)
+    with whole_file(path) as temporary: figure.savefig(temporary, format="png", dpi=150)
 
 # %% ../nbs/07_publish.ipynb #94034a54
 def publish(

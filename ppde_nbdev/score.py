@@ -6,7 +6,6 @@
 __all__ = ['score_pairs', 'Dropped', 'drop_worst', 'mix_in_strangers', 'detection', 'plot_scores', 'write_pairs']
 
 # %% ../nbs/06e_score.ipynb #c8032bab
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from sentence_transformers import SentenceTransformer
 from tqdm.auto import tqdm
 
+from .formats import whole_file
 from .recipe import InputError
 from .retrieve import Mined, best_threshold, unit_length
 from .teacher import embed
@@ -103,11 +103,6 @@ def write_pairs(
     path: str | Path, # a Parquet file, replaced if it exists
 ) -> None:
     "Write pairs so that the file is whole or as it was before. Raises `InputError` where it cannot be written."
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        with open(temporary, "wb") as file: pairs.to_parquet(file)
-        temporary.replace(path)
+        with whole_file(path) as temporary, open(temporary, "wb") as file: pairs.to_parquet(file)
     except OSError as error: raise InputError(f"cannot write {path}: {error.strerror}; choose another file") from None
-    finally:
-        with suppress(OSError): temporary.unlink()

@@ -34,6 +34,7 @@ from sentence_transformers import SentenceTransformer
 from torch.overrides import TorchFunctionMode
 from tqdm.auto import tqdm
 
+from .formats import whole_file
 from .recipe import InputError
 
 # %% ../nbs/03_teacher.ipynb #287b6779
@@ -114,15 +115,11 @@ def sentence_keys(
 
 # %% ../nbs/03_teacher.ipynb #8a7ced0f
 def _write(path: Path, content: bytes) -> None:
-    "Write a file so that it is whole or absent."
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally: temporary.unlink(missing_ok=True)
+    "Write a file so that it is whole or absent, even where the machine loses power."
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 # %% ../nbs/03_teacher.ipynb #4324675a
 class Shard(NamedTuple):
@@ -233,11 +230,7 @@ def _keep_index(self: EmbeddingStore, shards: str, index: np.ndarray) -> None:
     file = self.folder / f"index-{shards}-{xxhash.xxh3_64_hexdigest(index)}.npy"
     former = list(self.folder.glob("index-*.npy"))
     with suppress(OSError): # a folder that is full or read-only: the index lives in memory
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.npy")
-        try:
-            np.save(temporary, index, allow_pickle=False)
-            temporary.replace(file)
-        finally: temporary.unlink(missing_ok=True)
+        with whole_file(file) as temporary, open(temporary, "wb") as opened: np.save(opened, index, allow_pickle=False)
         for path in former: path.unlink(missing_ok=True)
 
 # %% ../nbs/03_teacher.ipynb #521c8dd9
