@@ -66,6 +66,12 @@ def _find(source: str, part: str, languages: tuple[str, str]) -> list[Corpus]:
     return found if found or part not in ("train", "dev") or find_place(source) is None else [_downloaded(source, part, languages)]
 
 # %% ../nbs/01_corpora.ipynb #05921153
+def _tell_apart(corpora: Sequence[Corpus]) -> list[Corpus]:
+    "Name corpora of one name by their paths."
+    counts = Counter(corpus.name for corpus in corpora)
+    return [corpus if counts[corpus.name] == 1 else corpus._replace(name=str(corpus.files[0])) for corpus in corpora]
+
+
 def find_corpora(
     sources: Iterable[str | Path], # paths, glob patterns, "embedded", "embedded-words", "embedded-examples", or names that `download` knows
     part: str = "train", # which part of the embedded corpus, or of those with a name
@@ -77,7 +83,7 @@ def find_corpora(
         corpora = _find(source, part, languages)
         if not corpora: raise InputError(f"no such file: {source}; check the path or pattern (or write `embedded`, `embedded-words` or `embedded-examples` for what the package carries, or a name: {', '.join(CORPORA)})")
         found += corpora
-    return list(dict.fromkeys(found))
+    return _tell_apart(list(dict.fromkeys(found)))
 
 # %% ../nbs/01_corpora.ipynb #7d1cf18a
 def find_files(

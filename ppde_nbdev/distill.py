@@ -850,7 +850,9 @@ def distill(
     with training_mode(student, recipe.dropout, recipe.compile), words_first(student, budget, recipe.words_first) as first:
         for callback in (first, watch, *callbacks): trainer.add_callback(callback)
         try: trainer.train(resume_from_checkpoint=last_checkpoint(folder))
-        except KeyboardInterrupt: logger.warning("stopped by Ctrl-C after %d steps; what was learnt until then is kept", trainer.state.global_step)
+        except KeyboardInterrupt:
+            logger.warning("stopped by Ctrl-C after %d steps; what was learnt until then is kept", trainer.state.global_step)
+            if keeper: trainer.evaluate() # or it would be compared by the figure of an older model
     if keeper: restore_best(student, keeper)
     drawn_back = draw_back(student, start, recipe.start_share, evaluator, keeper) if keeper else 0.0
     return History(watch.losses, watch.scores, trainer.state.global_step, *count_seen(sampler, trainer.state.global_step * together), drawn_back)

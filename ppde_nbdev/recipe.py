@@ -47,7 +47,7 @@ class CorpusParameters(Parameters):
     foreign_probability: Share = Field(0.7, description="pairs are dropped when a side is in another language with more than this probability; 1: any language will do")
     min_score: float = Field(0.0, description="pairs with a lower score are dropped, where a corpus carries scores")
     min_scores: dict[str, float] = Field({"wikimatrix": 1.075}, description="the same by name of corpus, in lower case, besides; WikiMatrix carries margins, and 1.075 is what the original took")
-    max_pairs_per_file: Count = Field(1_000_000, description="pairs read per training file, at most")
+    max_pairs_per_file: Count = Field(1_000_000, description="pairs read per training file, at most, or per corpus that was downloaded, whose files are parts of one")
 
 # %% ../nbs/00_recipe.ipynb #d9e70960
 class StudentParameters(Parameters):
@@ -133,7 +133,8 @@ RECIPES = {
     "quick": Recipe(name="quick", minutes=2),
     "bilingual": Recipe(
         name="bilingual", corpora=("embedded", "embedded-words", "embedded-examples"), max_sentence_chars=1000, max_seq_length=256,
-        swapped_pairs=60_000, vocabulary_size=48_000, min_piece_count=2, minutes=15, words_first=0.2, start_share=0.3,
+        swapped_pairs=60_000, vocabulary_size=48_000, min_piece_count=2, minutes=15, words_first=0.2,
+        embedding_learning_rate=1e-3, start_share=0.3,
     ),
     "card": Recipe(
         name="card", teacher="sentence-transformers/paraphrase-distilroberta-base-v2", student="xlm-roberta-base", trim=False,

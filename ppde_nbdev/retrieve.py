@@ -35,7 +35,7 @@ def nearest(
     count: int, # neighbours of each query; if there are fewer passages, all
     chunk: int = 1024, # queries at a time
 ) -> tuple[np.ndarray, np.ndarray]: # cosines and positions, (n, count) each, best first
-    "Find the nearest passages of each query by cosine similarity."
+    "Find the nearest passages of each query by cosine similarity, as arrays (`util.semantic_search` gives a dictionary for each)."
     queries, passages = (torch.from_numpy(unit_length(array)) for array in (queries, passages))
     best = [torch.topk(part @ passages.T, min(count, len(passages)), dim=1) for part in queries.split(chunk)]
     return torch.cat([top.values for top in best]).numpy(), torch.cat([top.indices for top in best]).numpy()
@@ -46,7 +46,7 @@ class MinedPairs(NamedTuple):
 
     sources: np.ndarray # (pairs,)
     translations: np.ndarray # (pairs,)
-    margins: np.ndarray # (pairs,) about 1 for strangers, above it for translations
+    margins: np.ndarray # (pairs,) the higher, the likelier are they translations
 
 # %% ../nbs/06b_retrieve.ipynb #cd828623
 def _candidates(sources: np.ndarray, translations: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -109,7 +109,7 @@ def best_threshold(
     right: np.ndarray, # (pairs,) bool
     total: int, # pairs that could have been found
 ) -> Mined:
-    "Find the threshold with the highest F1."
+    "Find the threshold with the highest F1. It is chosen on the answers themselves, so the figures are an upper bound."
     if not len(margins) or not right.any(): return Mined(0.0, 0.0, 0.0, float("inf"))
     found, taken = right.cumsum(), np.arange(1, len(right) + 1)
     f1 = 2 * found / (taken + total)
@@ -149,9 +149,9 @@ class Passages(NamedTuple):
 def _check_passages(content: dict, path: str | Path) -> None:
     "Refuse a file of passages that lacks something."
     for number, row in enumerate(content["contexts"]):
-        if not (len(row) == 2 and all(isinstance(text, str) and text.strip() for text in row)): raise InputError(f"{path}: passage {number} should be [English, German]")
+        if not (isinstance(row, list) and len(row) == 2 and all(isinstance(text, str) and text.strip() for text in row)): raise InputError(f"{path}: passage {number} should be [English, German]")
     for number, row in enumerate(content["questions"]):
-        if not (len(row) == 3 and all(isinstance(text, str) and text.strip() for text in row[:2])): raise InputError(f"{path}: question {number} should be [English, German, number of its passage]")
+        if not (isinstance(row, list) and len(row) == 3 and all(isinstance(text, str) and text.strip() for text in row[:2])): raise InputError(f"{path}: question {number} should be [English, German, number of its passage]")
         if not (isinstance(row[2], int) and 0 <= row[2] < len(content["contexts"])): raise InputError(f"{path}: question {number} names the passage {row[2]!r}, and there are {len(content['contexts'])} from 0 on")
     if not content["contexts"] or not content["questions"]: raise InputError(f"{path} holds no passage or no question; give at least one of each")
 

