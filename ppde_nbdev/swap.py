@@ -57,7 +57,7 @@ def shape(
     inflection = INFLECTION.search(source)
     return translation[-3:], translation[0].isupper(), source[0].isupper(), source[0] in "aeiou", inflection and inflection.group()
 
-
+# %% ../nbs/04b_swap.ipynb #f0b221bc
 class WordList:
     "Words and their translations, and which of them may take another's place."
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ppde_nbdev.bootstrap import difference, resample_counts, f1_replicates, interval, mean_replicates, share, spearman_replicates
+from ppde_nbdev.bootstrap import difference, f1_replicates, interval, mean_replicates, resample_counts, share, spearman_replicates
 
 SAMPLES = 400
 
