@@ -62,11 +62,11 @@ def card_data(
     )
     data.register_model(model)
     data.base_model = recipe["teacher"]
-    tasks = {"sts": "Semantic Similarity", "translation": "Translation", "mse": "Knowledge Distillation"}
-    read = {"sts_en": ["sts_en"], "sts_de": ["sts_de"], "sts_en_de": ["sts_en", "sts_de"]} # the others are measured on `dev`
+    tasks = {"sts": "Semantic Similarity", "translation": "Translation", "retrieval": "Information Retrieval", "mse": "Knowledge Distillation"}
+    read = {"sts_en": ["sts_en"], "sts_de": ["sts_de"], "sts_en_de": ["sts_en", "sts_de"]} # search is measured on `passages`, the rest on `dev`
     measured = {}
     for figure, value in report["student"].items():
-        sources = dict.fromkeys(Path(recipe[part]).name.split(".")[0] for part in read.get(figure, ["dev"]))
+        sources = dict.fromkeys(Path(recipe[part]).name.split(".")[0] for part in read.get(figure, ["passages" if figure.startswith("retrieval") else "dev"]))
         if task := tasks.get(figure.split("_")[0]): measured.setdefault(Measurement(" and ".join(sources), task), {})[figure] = value
     for measurement, values in measured.items(): data.set_evaluation_metrics(measurement, values)
     return data
@@ -92,7 +92,7 @@ def make_card(
         teacher=recipe.teacher, dimension=model.get_embedding_dimension(), sentences=f"{report['sentences']:,}", max_seq_length=recipe.max_seq_length,
         start=f", grown from the teacher itself: {kept}, and new words start where the parallel text says that their translations are" if grown else "",
         index=", and for asking an index that the teacher has made" if grown else "",
-        quality=markdown_table(quality_rows(report)), measured_on=", ".join(f"`{source}`" for source in dict.fromkeys((recipe.dev, recipe.sts_en, recipe.sts_de)) if source),
+        quality=markdown_table(quality_rows(report)), measured_on=", ".join(f"`{source}`" for source in dict.fromkeys((recipe.dev, recipe.sts_en, recipe.sts_de, recipe.passages)) if source),
         recipe=markdown_table(training_rows(report)), toml=recipe_to_toml(recipe).strip(),
     ).content
 

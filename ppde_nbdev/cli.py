@@ -57,6 +57,7 @@ def _inputs(recipe: Recipe) -> dict[str, list[int]]:
     languages = recipe.source_language, recipe.target_language
     files = find_files(recipe.corpora, languages=languages) + [path for path in map(Path, find_english(recipe.english)) if path.exists()]
     files += [find_files([source], part, languages)[0] for part in ("dev", "sts_en", "sts_de") if (source := getattr(recipe, part)) and source not in HUB_STS]
+    files += [Path(recipe.passages)] * bool(recipe.passages)
     return {str(file): [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
 
 # %% ../nbs/08_cli.ipynb #f3caf24f
@@ -303,6 +304,7 @@ def run_command(
     dev: Annotated[Optional[str], typer.Option(help="parallel text to measure translation accuracy on")] = None,
     sts_en: Annotated[Optional[str], typer.Option(help="English STS file")] = None,
     sts_de: Annotated[Optional[str], typer.Option(help="the same STS rows in the target language")] = None,
+    passages: Annotated[Optional[str], typer.Option(help="JSON file of passages and questions, to search")] = None,
     teacher: Annotated[Optional[str], typer.Option(help="English model: folder or hub id")] = None,
     student: Annotated[Optional[str], typer.Option(help="`grown`, or a multilingual checkpoint")] = None,
     minutes: Annotated[Optional[float], typer.Option(help="training time")] = None,
@@ -312,7 +314,7 @@ def run_command(
     cache: Annotated[Optional[Path], typer.Option(help="folder of teacher embeddings, shared by all runs")] = None,
 ):
     "Turn an English embedding model into a bilingual one."
-    given = {"corpora": train, "english": english, "dev": dev, "sts_en": sts_en, "sts_de": sts_de, "teacher": teacher, "student": student, "minutes": minutes, "epochs": epochs}
+    given = {"corpora": train, "english": english, "dev": dev, "sts_en": sts_en, "sts_de": sts_de, "passages": passages, "teacher": teacher, "student": student, "minutes": minutes, "epochs": epochs}
     with plain_errors():
         _quiet_libraries()
         changes = {name: value for name, value in given.items() if value is not None} | dict(map(parse_setting, settings or []))

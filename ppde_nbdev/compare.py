@@ -21,17 +21,16 @@ from sentence_transformers.util import pairwise_cos_sim
 
 from .bootstrap import Interval, difference, f1_replicates, interval, mean_replicates, share, spearman_replicates
 from .corpora import find_files, read_pairs
-from .evaluate import DevelopmentData, GradedPair, Memory, load_sts, sts_figures, translation_figures
+from .evaluate import DevelopmentData, GradedPair, Memory, load_sts, read_passages, retrieval_figures, sts_figures, translation_figures
 from .recipe import InputError
-from .retrieve import Haystack, Passages, best_threshold, index_figures, make_haystack, mine_haystack, nearest, read_passages, retrieval_figures
+from .retrieve import Haystack, best_threshold, index_figures, make_haystack, mine_haystack, nearest
 
 # %% ../nbs/06d_compare.ipynb #4d5cdfcf
 class TestSets(NamedTuple):
     "Everything that models are compared on."
 
-    data: DevelopmentData # pairs, and graded pairs in English and in German
+    data: DevelopmentData # pairs, graded pairs in English and in German, and passages
     mixed: list[GradedPair] # graded pairs of one sentence in each language; empty for none
-    passages: Passages | None
     haystack: Haystack | None # None where there are fewer than three pairs
 
 # %% ../nbs/06d_compare.ipynb #fedc4590
@@ -48,9 +47,9 @@ def load_test_sets(
     english, german = load_sts(sts_en, "sts_en"), load_sts(sts_de, "sts_de")
     if english and german and [pair.score for pair in english] != [pair.score for pair in german]:
         raise InputError(f"{sts_en} and {sts_de} do not correspond: they must hold the same pairs, with the same scores, in the same order")
-    data = DevelopmentData(rows["source"][:], rows["translation"][:], english[:max_rows], german[:max_rows])
+    data = DevelopmentData(rows["source"][:], rows["translation"][:], english[:max_rows], german[:max_rows], read_passages(passages) if passages else None)
     haystack = make_haystack(data.sources, data.translations) if len(data.sources) > 2 else None
-    return TestSets(data, load_sts(mixed)[:max_rows], read_passages(passages) if passages else None, haystack)
+    return TestSets(data, load_sts(mixed)[:max_rows], haystack)
 
 # %% ../nbs/06d_compare.ipynb #e85b75c0
 Measured = tuple[float, np.ndarray] # a figure and its replicates
@@ -123,7 +122,7 @@ def measure_search(
     sets: TestSets, # pairs and passages count
 ) -> dict[str, Measured]: # `retrieval_*` and `index_*`
     "Measure search, in an index of the model's own and in the teacher's."
-    data, passages = sets.data, sets.passages
+    data, passages = sets.data, sets.data.passages
     figures = retrieval_figures(memory, passages) if passages else {}
     drawn = {name: reciprocal_ranks(memory, memory, passages.questions[name[10:12]], passages.contexts[name[13:]], passages.answers) for name in figures}
     index = index_figures(memory, teacher, data.sources, data.translations, passages) if teacher else {}

@@ -42,6 +42,7 @@ class CorpusParameters(Parameters):
     dev: str = Field("embedded", description="parallel text held out for translation accuracy")
     sts_en: str = Field("embedded", description="English STS file (sentence, sentence, score); empty for none")
     sts_de: str = Field("embedded", description="the same rows in the target language; empty for none")
+    passages: str = Field("", description="JSON file of passages and questions in both languages, to search; empty for none")
     max_sentence_chars: Count = Field(600, description="pairs with a longer side are dropped")
     max_length_ratio: float = Field(4.0, ge=0, description="pairs are dropped when one side has more than so many times the characters of the other (10 added to both); 0: any ratio will do")
     foreign_probability: Share = Field(0.7, description="pairs are dropped when a side is in another language with more than this probability; 1: any language will do")

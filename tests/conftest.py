@@ -1,4 +1,5 @@
 """What several tests stand on: the command as a user runs it, and one small finished run."""
+import json
 import os
 import shutil
 import subprocess
@@ -32,16 +33,19 @@ def write_small_corpus(folder: Path) -> list[str]:
 
 
 def write_small_development_data(folder: Path) -> list[str]:
-    "Write 100 pairs and 60 rows of STS in both languages to develop on, and give the options that name them."
+    "Write 100 pairs, 60 rows of STS in both languages and 20 passages to develop on, and give the options that name them."
     paths = {part: folder / f"few-{part}{embedded_file(part).suffix}" for part in ("dev", "sts_en", "sts_de")}
     for (part, path), rows in zip(paths.items(), (100, 60, 60)):
         path.write_text("".join(embedded_file(part).read_text(encoding="utf8").splitlines(keepends=True)[:rows]), encoding="utf8")
+    pairs = [line.split("\t")[:2] for line in embedded_file("dev").read_text(encoding="utf8").splitlines()[100:120]]
+    paths["passages"] = folder / "few-passages.json" # each sentence asks for itself
+    paths["passages"].write_text(json.dumps({"contexts": pairs, "questions": [[*pair, number] for number, pair in enumerate(pairs)]}), encoding="utf8")
     return development_options(paths)
 
 
 def development_options(recipe: dict) -> list[str]:
     "The options that name the development data of a recipe."
-    return ["--dev", str(recipe["dev"]), "--sts-en", str(recipe["sts_en"]), "--sts-de", str(recipe["sts_de"])]
+    return ["--dev", str(recipe["dev"]), "--sts-en", str(recipe["sts_en"]), "--sts-de", str(recipe["sts_de"]), "--passages", str(recipe["passages"])]
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,8 @@ def one_sentence(result: subprocess.CompletedProcess | Result) -> str:
     (["--train", "blank.tsv"], "blank.tsv"),
     (["--dev", "one-column.tsv"], "one-column.tsv"),
     (["--sts-de", "one-column.tsv"], "one-column.tsv"),
+    (["--passages", "missing.json"], "missing.json"),
+    (["--passages", "one-column.tsv"], "one-column.tsv"),
     (["--set", "learning_speed=1"], "learning_speed"),
     (["--set", "batch_tokens=none"], "batch_tokens"),
     (["--set", "seed"], "seed"),

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, strategies
 from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator, InformationRetrievalEvaluator, MSEEvaluator, TranslationEvaluator
 
-from ppde_nbdev.evaluate import HUB_STS, DevelopmentEvaluator, GradedPair, Memory, evaluate, load_development_data, load_sts, read_hub_sts, read_sts
+from ppde_nbdev.evaluate import HUB_STS, DevelopmentEvaluator, GradedPair, Memory, Passages, evaluate, load_development_data, load_sts, read_hub_sts, read_sts, search_ranks
 from ppde_nbdev.recipe import InputError, load_recipe
-from ppde_nbdev.retrieve import best_threshold, make_haystack, mine_pairs, nearest, search_ranks
+from ppde_nbdev.retrieve import best_threshold, make_haystack, mine_pairs, nearest
 from ppde_nbdev.teacher import load_model
 
 
@@ -36,6 +36,8 @@ def test_search_is_the_evaluators_to_the_last_digit(teacher, data):
     direct = InformationRetrievalEvaluator(dict(zip(numbers, data.translations)), dict(zip(numbers, data.sources)), {number: {number} for number in numbers}, write_csv=False)(teacher)
     ours = search_ranks(Memory(teacher), Memory(teacher), data.translations, data.sources, range(len(numbers)))
     assert ours == {name.removeprefix("cosine_"): value for name, value in direct.items()}
+    sides = {"en": data.sources, "de": data.translations}
+    assert evaluate(teacher, data._replace(passages=Passages(sides, sides, list(range(len(numbers))))))["retrieval_de_en"] == 100 * direct["cosine_mrr@10"]
 
 
 def test_evaluation_while_training_is_the_same(teacher, data):

@@ -11,7 +11,7 @@ from conftest import SMALL, development_options, ppde, write_small_corpus
 
 from ppde_nbdev.teacher import embed, load_model
 
-FIGURES = {"sts_en", "sts_de", "sts_en_de", "translation_en_de", "translation_de_en", "mse"}
+FIGURES = {"sts_en", "sts_de", "sts_en_de", "translation_en_de", "translation_de_en", "retrieval_en_en", "retrieval_de_de", "retrieval_de_en", "retrieval_en_de", "mse"}
 
 
 def test_run_leaves_what_it_promises(finished_run):
@@ -34,6 +34,7 @@ def test_student_has_learnt(finished_run):
     report = json.loads((finished_run[0] / "report.json").read_text(encoding="utf8"))
     assert report["student"]["translation_de_en"] > report["initial"]["translation_de_en"] > report["teacher"]["translation_de_en"]
     assert report["student"]["mse"] < report["initial"]["mse"] < report["teacher"]["mse"]
+    assert report["student"]["retrieval_de_en"] > report["teacher"]["retrieval_de_en"]
 
 
 def test_model_loads_without_this_package(finished_run):
