@@ -258,8 +258,10 @@ def show_report(
     report: dict, # from `run`
     console: Console, # where to print it
 ) -> None:
-    "Print the figures of a run as a table, and its seconds below."
-    show_table(quality_rows(report), f"{report['recipe']['name']}: {report['sentences']:,} sentences seen", console)
+    "Print the figures of a run, models side by side, and its seconds below."
+    models = quality_rows(report)
+    rows = [{"figure": figure} | {row["model"]: row[figure] for row in models} for figure in models[0] if figure != "model"]
+    show_table(rows, f"{report['recipe']['name']}: {report['sentences']:,} sentences seen", console)
     console.print("seconds: " + ", ".join(f"{stage} {value:.0f}" for stage, value in report["seconds"].items()))
 
 # %% ../nbs/08_cli.ipynb #8217fee9
