@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['app', 'open_run', 'remembered', 'Stages', 'prepare_pairs', 'prepare_student', 'prepare_swapped', 'prepare_examples',
-           'Prepared', 'prepare', 'train_student', 'run', 'show_table', 'show_report', 'plain_errors', 'parse_setting',
-           'run_command', 'download_command', 'publish_command', 'export_command', 'evaluate_command', 'search_command',
-           'pairs_command', 'score_command', 'recipe_command']
+           'Prepared', 'prepare', 'train_student', 'run', 'show_table', 'set_upright', 'show_report', 'plain_errors',
+           'parse_setting', 'run_command', 'download_command', 'publish_command', 'export_command', 'evaluate_command',
+           'search_command', 'pairs_command', 'score_command', 'recipe_command']
 
 # %% ../nbs/08_cli.ipynb #183b656d
 import os
@@ -254,14 +254,20 @@ def show_table(
     console.print(table)
 
 
+def set_upright(
+    rows: list[dict[str, str]], # named by their first value
+) -> list[dict[str, str]]: # a row per further column, and a column per row
+    "Turn a table of many figures, so that it fits a terminal."
+    name, *figures = rows[0]
+    return [{"figure": figure} | {row[name]: row[figure] for row in rows} for figure in figures]
+
+
 def show_report(
     report: dict, # from `run`
     console: Console, # where to print it
 ) -> None:
     "Print the figures of a run, models side by side, and its seconds below."
-    models = quality_rows(report)
-    rows = [{"figure": figure} | {row["model"]: row[figure] for row in models} for figure in models[0] if figure != "model"]
-    show_table(rows, f"{report['recipe']['name']}: {report['sentences']:,} sentences seen", console)
+    show_table(set_upright(quality_rows(report)), f"{report['recipe']['name']}: {report['sentences']:,} sentences seen", console)
     console.print("seconds: " + ", ".join(f"{stage} {value:.0f}" for stage, value in report["seconds"].items()))
 
 # %% ../nbs/08_cli.ipynb #8217fee9
@@ -369,7 +375,8 @@ def export_command(
     with plain_errors():
         _quiet_libraries()
         rows = export_run(folder, formats or list(FORMATS), max_loss)
-        show_table([{name: f"{value:,.1f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows], "converted, and measured against the original", console)
+        told = [{name: f"{value:,.1f}" if isinstance(value, float) else value for name, value in row.items()} for row in rows]
+        show_table(set_upright(told), "converted, and measured against the original", console)
         console.print(f"what was kept lies below {folder / 'model'}")
         if any(row["verdict"].startswith("refused") for row in rows): raise typer.Exit(1)
 
